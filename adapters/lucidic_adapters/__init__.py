@@ -1,0 +1,1 @@
+"""The adapters; import them through ``lucidic``."""

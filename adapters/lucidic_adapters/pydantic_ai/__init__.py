@@ -1,0 +1,1 @@
+"""The adapter for pydantic_ai."""

@@ -1,0 +1,1 @@
+"""Session tracing for LLM agents."""

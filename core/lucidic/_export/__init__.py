@@ -1,0 +1,1 @@
+"""From a finished span to a sink."""

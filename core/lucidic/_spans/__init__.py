@@ -1,0 +1,1 @@
+"""From a callback to a finished span."""
