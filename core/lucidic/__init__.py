@@ -1,1 +1,36 @@
-"""Session tracing for LLM agents."""
+"""Session tracing for LLM agents: every span of a conversation under the right session.
+
+Use it as ``import lucidic as lai``::
+
+    with lai.session(session_name="Order Processor") as session_id:
+        agent.invoke(question, config={"callbacks": [LucidicHandler()]})
+"""
+
+from __future__ import annotations
+
+from lucidic._api import (
+    bind_session,
+    bind_session_async,
+    clear_active_session,
+    current_session_id,
+    end_session,
+    flush,
+    init,
+    session,
+    session_async,
+    set_active_session,
+)
+
+
+__all__ = [
+    "bind_session",
+    "bind_session_async",
+    "clear_active_session",
+    "current_session_id",
+    "end_session",
+    "flush",
+    "init",
+    "session",
+    "session_async",
+    "set_active_session",
+]

@@ -1,0 +1,223 @@
+"""What a process has once: settings, exporter, provider, lifecycle manager. Built at the first need."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.trace import ProxyTracerProvider, Tracer
+
+from lucidic._config import Settings
+from lucidic._guard import guarded
+from lucidic._lifecycle import LifecycleManager
+from lucidic._spans._correlation import SessionFrom
+from lucidic._spans._privacy import Privacy
+from lucidic._spans._processor import StampProcessor
+from lucidic._spans._tracer import AdapterTracer
+
+
+if TYPE_CHECKING:
+    from lucidic._export import Exporter
+
+_MANY_ATTRIBUTES = 10_000
+"""OpenInference's own provider has the same limit; OpenTelemetry's 128 drops session ids first."""
+
+
+class Runtime:
+    """The one pipeline of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._privacy: Privacy | None = None
+        self._exporter: Exporter | None = None
+        self._lock = threading.RLock()
+        self._provider: TracerProvider | None = None
+        self._adopted: dict[int, Any] = {}
+        self._unattributed = itertools.count()
+        self._exit_registered = False
+        self.lifecycle = LifecycleManager(lambda: self.exporter)
+        self.processor = StampProcessor(
+            self,
+            privacy=lambda: self.privacy,
+            init_ids=self.lifecycle.init_ids,
+            session_from=lambda: self.settings.session_from,
+            on_session=self._on_session,
+            on_unattributed=self._on_unattributed,
+        )
+
+    @property
+    def privacy(self) -> Privacy:
+        """The process's rules for content."""
+        if self._privacy is None:
+            self._privacy = Privacy(
+                mask=self.settings.masking_function, capture_content=self.settings.capture_content
+            )
+        return self._privacy
+
+    @property
+    def exporter(self) -> Exporter:
+        """The one exporter; built at the first record, because it imports the sinks."""
+        if self._exporter is None:
+            with self._lock:
+                if self._exporter is None:
+                    self._exporter = _make_exporter(self.settings)
+                    self._register_exit()
+        return self._exporter
+
+    @property
+    def has_exporter(self) -> bool:
+        """True once something was recorded in this process."""
+        return self._exporter is not None
+
+    @property
+    def unattributed(self) -> int:
+        """How many spans of this process had no session."""
+        return int(repr(self._unattributed)[6:-1])
+
+    def span_started(self, span: Any) -> None:
+        """Pass a started span on to the exporter."""
+        self.exporter.span_started(span)
+
+    def span_ended(self, span: Any) -> None:
+        """Pass a finished span on to the exporter."""
+        self.exporter.span_ended(span)
+
+    def configure(self, settings: Settings) -> None:
+        """Take new settings; the home of an exporter that has begun stays."""
+        with self._lock:
+            if self._exporter is not None and settings.home != self.settings.home:
+                self._exporter.shutdown(self.settings.exit_budget)
+                self._exporter = None
+            self.settings = settings
+            self._privacy = None
+
+    def provider(self, given: Any = None) -> Any:
+        """Return the provider for spans of ours, with our processor added to it.
+
+        The one given, else the user's global one, else our own, which becomes the global one: plain
+        OpenTelemetry spans are part of the session too.
+        """
+        if given is None:
+            existing = trace.get_tracer_provider()
+            given = existing if hasattr(existing, "add_span_processor") else self._own(existing)
+        if id(given) not in self._adopted and hasattr(given, "add_span_processor"):
+            with self._lock:
+                if id(given) not in self._adopted:
+                    given.add_span_processor(self.processor)
+                    self._adopted[id(given)] = given
+        return given
+
+    def _own(self, existing: object) -> TracerProvider:
+        with self._lock:
+            if self._provider is None:
+                self._provider = TracerProvider(span_limits=_limits(), shutdown_on_exit=False)
+                if isinstance(existing, ProxyTracerProvider):
+                    trace.set_tracer_provider(self._provider)
+            return self._provider
+
+    def tracer(
+        self,
+        scope: str,
+        version: str,
+        *,
+        provider: Any = None,
+        handler_id: str | None = None,
+        session_from: SessionFrom | None = None,
+        privacy: Privacy | None = None,
+    ) -> AdapterTracer:
+        """Make the tracer of an adapter."""
+        cached: list[tuple[Any, Tracer]] = []
+
+        def current_tracer() -> Tracer:
+            target = self.provider(provider)
+            if not cached or cached[0][0] is not target:
+                cached[:] = [(target, target.get_tracer(scope, version))]
+            return cached[0][1]
+
+        return AdapterTracer(
+            current_tracer,
+            privacy=(lambda: privacy) if privacy is not None else (lambda: self.privacy),
+            init_ids=self.lifecycle.init_ids,
+            session_from=(lambda: session_from) if session_from else (lambda: self.settings.session_from),
+            handler_id=handler_id,
+        )
+
+    def use_exporter(self, exporter: Exporter) -> None:
+        """Record into ``exporter`` instead of one made from the settings (for tests)."""
+        self._exporter = exporter
+
+    def close(self) -> None:
+        """Leave the providers that this runtime was added to."""
+        self.processor.enabled = False
+        for provider in self._adopted.values():
+            remove_processor(provider, self.processor)
+        self._adopted.clear()
+        atexit.unregister(self.finish)
+
+    def finish(self) -> None:
+        """End what the process leaves open, and deliver within the exit budget."""
+        with guarded("exit"):
+            self.lifecycle.finish(self.processor.open_spans())
+            if self._exporter is not None:
+                self._exporter.shutdown(self.settings.exit_budget)
+
+    def _register_exit(self) -> None:
+        if not self._exit_registered:
+            self._exit_registered = True
+            atexit.register(self.finish)
+
+    def _on_session(self, session_id: str, source: str) -> None:
+        self.lifecycle.seen(session_id, source, auto_end=self.settings.auto_end)
+
+    def _on_unattributed(self) -> None:
+        next(self._unattributed)
+
+
+def remove_processor(provider: Any, processor: StampProcessor) -> None:
+    """Take a processor out of a provider; OpenTelemetry has no public way (SDK 1.45).
+
+    Where the private fields have moved, the disabled processor stays and does nothing.
+    """
+    active = getattr(provider, "_active_span_processor", None)
+    registered = getattr(active, "_span_processors", None)
+    if active is not None and isinstance(registered, tuple):
+        active._span_processors = tuple(item for item in registered if item is not processor)
+
+
+def _limits() -> SpanLimits:
+    asked = os.environ.get("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT") or os.environ.get("OTEL_ATTRIBUTE_COUNT_LIMIT")
+    return SpanLimits() if asked else SpanLimits(max_span_attributes=_MANY_ATTRIBUTES)
+
+
+def _make_exporter(settings: Settings) -> Exporter:
+    from lucidic._export import Exporter
+
+    return Exporter(settings.home)
+
+
+_runtime: Runtime | None = None
+_runtime_lock = threading.Lock()
+_factory: Callable[[], Runtime] = lambda: Runtime(Settings.load())  # noqa: E731
+
+
+def runtime() -> Runtime:
+    """Return this process's runtime; the first call reads the environment."""
+    global _runtime
+    if _runtime is None:
+        with _runtime_lock:
+            if _runtime is None:
+                _runtime = _factory()
+    return _runtime
+
+
+def replace_runtime(new: Runtime | None) -> Runtime | None:
+    """Put another runtime in place and return the old one (tests, and a new start after ``shutdown``)."""
+    global _runtime
+    old, _runtime = _runtime, new
+    return old

@@ -1,0 +1,48 @@
+"""Gather the evidence for a span that starts now, and decide its session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from opentelemetry.context import Context
+
+from lucidic import _binding
+from lucidic._binding import Ambient
+from lucidic._spans._correlation import Decision, Evidence, FrameworkID, SessionFrom, whose_session
+from lucidic._spans._state import SpanState
+
+
+def decide(
+    context: Context | None,
+    parent: SpanState | None,
+    *,
+    init_ids: Callable[[], tuple[str, ...]],
+    handler_id: str | None = None,
+    framework: Sequence[FrameworkID] = (),
+    session_from: SessionFrom = "block",
+) -> tuple[Decision, Ambient]:
+    """Decide the session of a span that would start in ``context`` below ``parent``."""
+    around = _binding.ambient(context)
+    evidence = Evidence(
+        handler_id=handler_id,
+        bound_id=around.session_id,
+        bound_inside_parent=parent is not None and bound_inside(around, parent),
+        cleared=around.explicitly_none,
+        parent_id=None if parent is None else parent.session_id,
+        framework=tuple(framework),
+        init_ids=() if around.session_id is not None else init_ids(),
+        session_from=session_from,
+    )
+    return whose_session(evidence), around
+
+
+def bound_inside(around: Ambient, parent: SpanState) -> bool:
+    """Tell whether the innermost block was entered inside ``parent``.
+
+    A binding of ours remembers the span that was current when it was made. OpenInference's own
+    blocks do not: there the key differs from the one the parent started with.
+    """
+    if around.binding is None:
+        return around.keyed is not None and around.keyed != parent.keyed
+    made_in = around.binding.made_in
+    return made_in is not None and made_in.is_inside(parent)

@@ -1,0 +1,215 @@
+"""The stamping processor: session ids on every span of a provider, foreign ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakValueDictionary
+
+from openinference.semconv.trace import SpanAttributes
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanContext, SpanKind, Status
+from typing_extensions import override
+
+from lucidic import _binding
+from lucidic._guard import guarded
+from lucidic._ids import framework_id
+from lucidic._spans import _attributes as keys
+from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
+from lucidic._spans._decide import decide
+from lucidic._spans._privacy import Privacy
+from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PLAN_KEY: Final = "lucidic.plan"
+"""Context key under which our own tracer hands its decision to the processor."""
+
+_CONTEXT_ATTRIBUTES = (SpanAttributes.USER_ID, SpanAttributes.METADATA, SpanAttributes.TAG_TAGS)
+"""What ``using_attributes`` puts on every span; context keys and attributes have the same names."""
+
+
+class Recorder(Protocol):
+    """Where spans go: the exporter."""
+
+    def span_started(self, span: ReadableSpan) -> None: ...
+    def span_ended(self, span: ReadableSpan) -> None: ...
+
+
+class Plan:
+    """The decision that our own tracer made before it started a span."""
+
+    __slots__ = ("decision", "keyed", "parent", "trace_state")
+
+    def __init__(
+        self, decision: Decision, *, parent: SpanState | None, trace_state: TraceState | None, keyed: str | None
+    ) -> None:
+        self.decision = decision
+        self.parent = parent
+        self.trace_state = trace_state
+        self.keyed = keyed
+
+
+class StampProcessor(SpanProcessor):
+    """Stamp session ids at span start, and hand finished spans to the exporter, masked."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        privacy: Callable[[], Privacy],
+        init_ids: Callable[[], tuple[str, ...]],
+        session_from: Callable[[], SessionFrom],
+        on_session: Callable[[str, str], None],
+        on_unattributed: Callable[[], None],
+    ) -> None:
+        self._recorder = recorder
+        self._privacy = privacy
+        self._init_ids = init_ids
+        self._session_from = session_from
+        self._on_session = on_session
+        self._on_unattributed = on_unattributed
+        self.enabled = True
+        self._open: WeakValueDictionary[int, SpanState] = WeakValueDictionary()
+
+    @override
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if not self.enabled:
+            return
+        with guarded("on_start"):
+            context = otel_context.get_current() if parent_context is None else parent_context
+            if context.get(_SUPPRESS_INSTRUMENTATION_KEY):
+                return
+            plan = context.get(PLAN_KEY)
+            if not isinstance(plan, Plan):
+                plan = self._plan_foreign(span, context)
+            self._stamp(span, plan, context)
+            self._recorder.span_started(span)
+
+    @override
+    def on_end(self, span: ReadableSpan) -> None:
+        with guarded("on_end"):
+            if span.context is None:
+                return
+            state = self._open.pop(span.context.span_id, None)
+            if state is None:
+                return  # started before us, or under suppress_tracing
+            privacy = self._privacy()
+            if not state.masked and privacy.active:
+                self._recorder.span_ended(_private_copy(span, privacy))
+            else:
+                self._recorder.span_ended(span)
+
+    @override
+    def shutdown(self) -> None:
+        """Do nothing: the lifecycle manager shuts the exporter down, once for all providers."""
+
+    @override
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return True
+
+    def open_spans(self) -> list[SpanState]:
+        """Return the states of the spans that have not ended, the innermost last."""
+        return [state for state in list(self._open.values()) if is_open(state.span)]
+
+    def _plan_foreign(self, span: Span, context: Context) -> Plan:
+        parent = current_state(context)
+        if parent is not None and not _same_trace(parent, span):
+            parent = None
+        decision, around = decide(
+            context,
+            parent,
+            init_ids=self._init_ids,
+            framework=_explicit_id(span),
+            session_from=self._session_from(),
+        )
+        trace_state = None if parent is None else parent.trace
+        session_id = decision.session_id
+        if trace_state is not None and session_id is not None and trace_state.session_id not in (None, session_id):
+            # The parent is given and cannot be changed here: one trace keeps one session.
+            decision = Decision(session_id=trace_state.session_id, source="parent", unused=decision.unused)
+        left = context.get(_binding.LEFT_KEY)
+        if span.parent is None and isinstance(left, SpanContext):
+            span.add_link(left, {"lucidic.link": "left_session"})
+        return Plan(decision, parent=parent, trace_state=trace_state, keyed=around.keyed)
+
+    def _stamp(self, span: Span, plan: Plan, context: Context) -> None:
+        decision = plan.decision
+        session_id = decision.session_id
+        trace_state = plan.trace_state or TraceState()
+        state = SpanState(span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed)
+        remember(span, state)
+        self._open[span.context.span_id] = state
+        attributes: dict[str, Any] = {
+            name: value for name in _CONTEXT_ATTRIBUTES if (value := context.get(name)) is not None
+        }
+        for unused in decision.unused:
+            attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
+        if session_id is None:
+            self._on_unattributed()
+        else:
+            if trace_state.session_id is None:
+                trace_state.session_id = session_id
+                _stamp_server_ancestors(plan.parent, session_id)
+            attributes[keys.SESSION_SOURCE] = decision.framework.source if decision.framework else decision.source
+            attributes.update(dict.fromkeys(keys.SESSION_KEYS, session_id))
+            self._on_session(session_id, str(attributes[keys.SESSION_SOURCE]))
+        if attributes:
+            span.set_attributes(attributes)
+
+
+def _same_trace(parent: SpanState, span: Span) -> bool:
+    return bool(parent.span.get_span_context().trace_id == span.context.trace_id)
+
+
+def _explicit_id(span: Span) -> tuple[FrameworkID, ...]:
+    """An id that plain code gave a root span as an attribute names the session like a framework's id."""
+    attributes = span.attributes
+    if not attributes:
+        return ()
+    for key in (keys.LUCIDIC_SESSION_ID, keys.SESSION_ID):
+        if (value := framework_id(attributes.get(key))) is not None:
+            return (FrameworkID(value, f"attribute.{key}"),)
+    return ()
+
+
+def _stamp_server_ancestors(state: SpanState | None, session_id: str) -> None:
+    """Write a session to the server spans above that had none: they started before it was known."""
+    while state is not None and state.session_id is None:
+        span = state.span
+        if isinstance(span, Span) and span.kind in (SpanKind.SERVER, SpanKind.CONSUMER) and is_open(span):
+            span.set_attributes(dict.fromkeys(keys.SESSION_KEYS, session_id))
+        state = state.parent
+
+
+def _private_copy(span: ReadableSpan, privacy: Privacy) -> ReadableSpan:
+    status = span.status
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=privacy.attributes(span.attributes or {}),
+        events=_private_events(span.events, privacy),
+        links=span.links,
+        kind=span.kind,
+        status=Status(status.status_code, privacy.text(status.description)) if status.description else status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _private_events(events: Iterable[Event], privacy: Privacy) -> list[Event]:
+    return [Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp) for event in events]
+
+
+def session_of(span: trace.Span) -> str | None:
+    """Return the session that a span of this process was stamped with."""
+    state = state_of(span)
+    return None if state is None else state.session_id

@@ -1,0 +1,70 @@
+"""What we remember of a span that runs in this process, beside the span itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Span
+
+
+_STATE: Final = "_lucidic_state"
+
+
+class TraceState:
+    """What the spans of one trace of this process share: its session, once it has one."""
+
+    __slots__ = ("session_id",)
+
+    def __init__(self, session_id: str | None = None) -> None:
+        self.session_id = session_id
+
+
+class SpanState:
+    """The session of a span, its place in the tree, and the context it started in."""
+
+    __slots__ = ("keyed", "masked", "parent", "session_id", "span", "trace")
+
+    def __init__(
+        self, span: Span, *, session_id: str | None, parent: SpanState | None, trace_state: TraceState, keyed: str | None
+    ) -> None:
+        self.span = span
+        self.session_id = session_id
+        self.parent = parent
+        self.trace = trace_state
+        self.keyed = keyed
+        """OpenInference's session key where the span started: a later one is an inner block's."""
+        self.masked = False
+        """Content was masked when it was set, so it is not masked again on the way out."""
+
+    def is_inside(self, other: SpanState) -> bool:
+        """Tell whether this span is ``other`` or runs below it."""
+        step: SpanState | None = self
+        while step is not None:
+            if step is other:
+                return True
+            step = step.parent
+        return False
+
+
+def state_of(span: object) -> SpanState | None:
+    """Return the state of a span that this process started, else ``None`` (remote, not recording)."""
+    state = getattr(span, _STATE, None)
+    return state if isinstance(state, SpanState) else None
+
+
+def remember(span: Span, state: SpanState) -> None:
+    """Keep ``state`` on the span object, so that it lives exactly as long as the span is referred to."""
+    setattr(span, _STATE, state)
+
+
+def current_state(context: Context | None = None) -> SpanState | None:
+    """Return the state of the current span."""
+    return state_of(trace.get_current_span(context))
+
+
+def is_open(span: Span) -> bool:
+    """Tell whether the span has not ended yet."""
+    return isinstance(span, ReadableSpan) and span.end_time is None

@@ -1,0 +1,326 @@
+"""The tracer that adapters use: it decides the session before the span starts, and splits traces."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from openinference.semconv.trace import SpanAttributes
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
+
+from lucidic import _binding
+from lucidic._guard import guarded
+from lucidic._spans import _attributes as keys
+from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
+from lucidic._spans._decide import decide
+from lucidic._spans._privacy import Privacy
+from lucidic._spans._processor import PLAN_KEY, Plan
+from lucidic._spans._state import SpanState, current_state, is_open, state_of
+
+
+KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
+_KEPT_LAST = (*keys.SESSION_KEYS, KIND, SpanAttributes.INPUT_VALUE, SpanAttributes.OUTPUT_VALUE)
+"""OpenTelemetry drops the oldest attribute at its limit: these are set again before the end."""
+_SMALLEST_LIMIT = 100
+
+
+class LiveSpan:
+    """A span that an adapter has started and will end; every method is safe to call at any time."""
+
+    __slots__ = ("_children", "_parent", "_privacy", "_span", "context", "state")
+
+    def __init__(self, span: Span, context: Context, privacy: Privacy, parent: LiveSpan | None) -> None:
+        self._span = span
+        self._privacy = privacy
+        self._parent = parent
+        self._children: dict[int, LiveSpan] = {}
+        self.context = context
+        """An OpenTelemetry context in which this span is current, for the user code below it."""
+        self.state = state_of(span)
+        if parent is not None and self.state is not None:
+            parent._children[id(self)] = self
+
+    @property
+    def span(self) -> Span:
+        """The OpenTelemetry span."""
+        return self._span
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that the span was stamped with."""
+        return None if self.state is None else self.state.session_id
+
+    @property
+    def is_recording(self) -> bool:
+        """False once ended, and for spans that are sampled out or suppressed: spare the translation."""
+        return self._span.is_recording()
+
+    def set(self, attributes: Mapping[str, Any]) -> None:
+        """Set attributes, masked; ``None`` values are left out."""
+        if attributes and self._span.is_recording():
+            self._span.set_attributes(self._clean(attributes))
+
+    def rename(self, name: str) -> None:
+        """Change the span's name."""
+        self._span.update_name(name)
+
+    def event(self, name: str, attributes: Mapping[str, Any] | None = None, *, time_ns: int | None = None) -> None:
+        """Add an event, its attributes masked."""
+        if self._span.is_recording():
+            self._span.add_event(name, self._clean(attributes or {}), time_ns)
+
+    def link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
+        """Link another span."""
+        if self._span.is_recording():
+            self._span.add_link(context, attributes)
+
+    def exception(self, error: BaseException) -> None:
+        """Record an exception event (OpenTelemetry's attribute names), masked; sets no status."""
+        if not self._span.is_recording():
+            return
+        kind = type(error)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        self.event(
+            "exception",
+            {
+                "exception.type": name,
+                "exception.message": _text_of(error),
+                "exception.stacktrace": _stacktrace_of(error),
+                "exception.escaped": "False",
+            },
+        )
+
+    def end(
+        self,
+        *,
+        error: BaseException | str | None = None,
+        ok: bool = True,
+        attributes: Mapping[str, Any] | None = None,
+        end_time: int | None = None,
+    ) -> None:
+        """End the span, and what is still open below it; a second call does nothing.
+
+        Args:
+            error: What failed: an exception (recorded as an event) or a message; status ERROR.
+            ok: Without an error, set status OK (default), else leave it UNSET.
+            attributes: Last attributes.
+            end_time: Nanoseconds since the epoch; default now.
+
+        """
+        if not is_open(self._span):
+            self._forget()
+            return
+        with guarded("span end"):
+            self._end_children(end_time)
+            if attributes:
+                self.set(attributes)
+            if isinstance(error, BaseException):
+                self.exception(error)
+                self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(_summary_of(error))))
+            elif error is not None:
+                self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(error)))
+            elif ok:
+                self._span.set_status(Status(StatusCode.OK))
+            self._keep_last()
+        self._span.end(end_time)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._parent is not None:
+            self._parent._children.pop(id(self), None)
+            self._parent = None
+
+    def _end_children(self, end_time: int | None) -> None:
+        for child in list(self._children.values()):
+            child.end(ok=False, attributes={keys.INCOMPLETE: True}, end_time=end_time)
+
+    def _keep_last(self) -> None:
+        span = self._span
+        attributes = span.attributes if isinstance(span, ReadableSpan) else None
+        if attributes is None or len(attributes) < _SMALLEST_LIMIT:
+            return
+        last = {key: attributes[key] for key in _KEPT_LAST if key in attributes}
+        if self.state is not None and self.state.session_id is not None:
+            last.update(dict.fromkeys(keys.SESSION_KEYS, self.state.session_id))
+        span.set_attributes(last)
+
+    def _clean(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        given = {key: value for key, value in attributes.items() if value is not None}
+        return self._privacy.attributes(given) if self._privacy.active else given
+
+
+class AdapterTracer:
+    """Start spans for one adapter: session decided first, parent chosen, content masked."""
+
+    def __init__(
+        self,
+        tracer: Callable[[], Tracer],
+        *,
+        privacy: Callable[[], Privacy],
+        init_ids: Callable[[], tuple[str, ...]],
+        session_from: Callable[[], SessionFrom],
+        handler_id: str | None = None,
+    ) -> None:
+        self._tracer = tracer
+        self._privacy = privacy
+        self._init_ids = init_ids
+        self._session_from = session_from
+        self._handler_id = handler_id
+
+    def start(
+        self,
+        name: str,
+        kind: str,
+        *,
+        parent: LiveSpan | Context | None = None,
+        framework: Sequence[FrameworkID] = (),
+        attributes: Mapping[str, Any] | None = None,
+        links: Iterable[SpanContext] = (),
+        start_time: int | None = None,
+    ) -> LiveSpan:
+        """Start a span. It is not made current: run user code in its ``context``.
+
+        Args:
+            name: Span name.
+            kind: OpenInference kind: ``AGENT``, ``CHAIN``, ``LLM``, ``TOOL``, ``RETRIEVER``, …
+            parent: A span of this kit, or the context to start in; default the current context.
+            framework: The framework's ids of the root run (``framework_ids``), the strongest first.
+            attributes: First attributes; ``None`` values are left out.
+            links: Spans to link.
+            start_time: Nanoseconds since the epoch; default now.
+
+        """
+        current = otel_context.get_current()
+        base = parent if isinstance(parent, Context) else current
+        if base.get(_SUPPRESS_INSTRUMENTATION_KEY) or current.get(_SUPPRESS_INSTRUMENTATION_KEY):
+            return LiveSpan(trace.INVALID_SPAN, base, self._privacy(), None)
+        if isinstance(parent, LiveSpan):
+            above: LiveSpan | None = parent
+            start_in = trace.set_span_in_context(parent.span, base)
+        else:
+            above = None
+            start_in = _without_stale_span(base)
+        state = current_state(start_in)
+        decision, around = decide(
+            base,
+            state,
+            init_ids=self._init_ids,
+            handler_id=self._handler_id,
+            framework=framework,
+            session_from=self._session_from(),
+        )
+        return self._start(name, kind, start_in, above, state, decision, around.keyed, attributes, links, start_time)
+
+    def _start(
+        self,
+        name: str,
+        kind: str,
+        start_in: Context,
+        above: LiveSpan | None,
+        state: SpanState | None,
+        decision: Decision,
+        keyed: str | None,
+        attributes: Mapping[str, Any] | None,
+        links: Iterable[SpanContext],
+        start_time: int | None,
+    ) -> LiveSpan:
+        link_list = [Link(link) for link in links]
+        session_id = decision.session_id
+        left = start_in.get(_binding.LEFT_KEY)
+        if _must_split(state, session_id):
+            left = trace.get_current_span(start_in).get_span_context()
+            start_in = trace.set_span_in_context(trace.INVALID_SPAN, start_in)
+            state = above = None
+        has_parent = trace.get_current_span(start_in).get_span_context().is_valid
+        if not has_parent and isinstance(left, SpanContext) and left.is_valid:
+            link_list.append(Link(left, {"lucidic.link": "left_session"}))
+        keyed = session_id or keyed
+        plan = Plan(decision, parent=state, trace_state=None if state is None else state.trace, keyed=keyed)
+        privacy = self._privacy()
+        first: dict[str, Any] = {KIND: kind}
+        if attributes:
+            given = {key: value for key, value in attributes.items() if value is not None}
+            first.update(privacy.attributes(given) if privacy.active else given)
+        span = self._tracer().start_span(
+            name,
+            context=Context({**start_in, PLAN_KEY: plan}),
+            kind=SpanKind.INTERNAL,
+            attributes=first,
+            links=link_list,
+            start_time=start_time,
+        )
+        live = LiveSpan(span, _context_below(start_in, span, session_id), privacy, above)
+        if live.state is not None:
+            live.state.masked = True
+        return live
+
+
+def _must_split(parent: SpanState | None, session_id: str | None) -> bool:
+    """One trace, one session: a span of another session starts a trace of its own."""
+    return (
+        parent is not None
+        and session_id is not None
+        and parent.trace.session_id is not None
+        and parent.trace.session_id != session_id
+    )
+
+
+def _context_below(start_in: Context, span: Span, session_id: str | None) -> Context:
+    values: dict[str, object] = dict(start_in)
+    values.pop(_binding.LEFT_KEY, None)
+    if session_id is None:
+        values.pop(_binding.SESSION_KEY, None)
+    else:
+        values[_binding.SESSION_KEY] = session_id
+    return trace.set_span_in_context(span, Context(values))
+
+
+def _without_stale_span(context: Context) -> Context:
+    """Pass over an ended current span: a generator was closed elsewhere and left it behind.
+
+    Only where an open span above it is known; a task that outlives its parent keeps it.
+    """
+    state = current_state(context)
+    step = state
+    while step is not None and not is_open(step.span):
+        step = step.parent
+    if step is None or step is state:
+        return context
+    return trace.set_span_in_context(step.span, context)
+
+
+def deepest(*candidates: LiveSpan | Span | None) -> Span | None:
+    """Return the span that lies below the others in the tree; an open span beats an ended one."""
+    best: SpanState | None = None
+    for candidate in candidates:
+        span = candidate.span if isinstance(candidate, LiveSpan) else candidate
+        state = None if span is None else state_of(span)
+        if state is None or not is_open(state.span):
+            continue
+        if best is None or state.is_inside(best):
+            best = state
+    return None if best is None else best.span
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # a foreign __str__
+        return f"<{type(error).__name__}: no text>"
+
+
+def _summary_of(error: BaseException) -> str:
+    text = _text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _stacktrace_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001  # a foreign __str__ somewhere in the chain
+        return f"<{type(error).__name__}: no stack trace>"
