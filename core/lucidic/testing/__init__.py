@@ -1,1 +1,14 @@
 """What users need to test their own agents and their traces."""
+
+from lucidic.testing._scripted_reply import Reply, ToolCall, Usage
+from lucidic.testing._scripted_request import ScriptedRequest
+from lucidic.testing._scripted_server import ScriptedServer
+
+
+__all__ = [
+    "Reply",
+    "ScriptedRequest",
+    "ScriptedServer",
+    "ToolCall",
+    "Usage",
+]
