@@ -1,8 +1,18 @@
 """What users need to test their own agents and their traces."""
 
-from __future__ import annotations
-
 from lucidic.testing._capture import CapturedSpans, capture_spans, session_id_of
+from lucidic.testing._scripted_reply import Reply, ToolCall, Usage
+from lucidic.testing._scripted_request import ScriptedRequest
+from lucidic.testing._scripted_server import ScriptedServer
 
 
-__all__ = ["CapturedSpans", "capture_spans", "session_id_of"]
+__all__ = [
+    "CapturedSpans",
+    "Reply",
+    "ScriptedRequest",
+    "ScriptedServer",
+    "ToolCall",
+    "Usage",
+    "capture_spans",
+    "session_id_of",
+]
