@@ -20,9 +20,11 @@ from lucidic._api import (
     session_async,
     set_active_session,
 )
+from lucidic._providers import Instrumentation, instrument
 
 
 __all__ = [
+    "Instrumentation",
     "bind_session",
     "bind_session_async",
     "clear_active_session",
@@ -30,6 +32,7 @@ __all__ = [
     "end_session",
     "flush",
     "init",
+    "instrument",
     "session",
     "session_async",
     "set_active_session",

@@ -25,26 +25,85 @@ from lucidic._ids import check_session_id, framework_id
 from lucidic._runtime import runtime
 from lucidic._spans._attributes import CANCELLED, INCOMPLETE, STOPPED_EARLY
 from lucidic._spans._correlation import SESSION_METADATA_KEYS, FrameworkID, SessionFrom, framework_ids
+from lucidic._spans._facts import (
+    Audio,
+    ContentPart,
+    Document,
+    Image,
+    Message,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolSchema,
+    Usage,
+    Video,
+)
+from lucidic._spans._json import clean, dumps, json_object
+from lucidic._spans._messages import message_attributes
+from lucidic._spans._openinference import (
+    agent_attributes,
+    embedding_attributes,
+    graph_node_attributes,
+    io_attributes,
+    llm_attributes,
+    prompt_template_attributes,
+    reranker_attributes,
+    retriever_attributes,
+    tool_attributes,
+    tool_schema_attributes,
+    usage_attributes,
+)
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._tracer import AdapterTracer, LiveSpan, deepest
+from lucidic._spans._vendors import provider_name, system_name
+from lucidic.errors import MissingDependencyError
 
 
 __all__ = [
-    "CANCELLED",
-    "INCOMPLETE",
-    "SESSION_METADATA_KEYS",
-    "STOPPED_EARLY",
     "AdapterOptions",
     "AdapterTracer",
+    "Audio",
+    "CANCELLED",
+    "ContentPart",
+    "Document",
     "FrameworkID",
+    "INCOMPLETE",
+    "Image",
     "LiveSpan",
+    "Message",
+    "MissingDependencyError",
+    "Reasoning",
+    "SESSION_METADATA_KEYS",
+    "STOPPED_EARLY",
     "SessionFrom",
+    "Text",
+    "ToolCall",
+    "ToolSchema",
+    "Usage",
+    "Video",
+    "agent_attributes",
+    "clean",
     "deepest",
+    "dumps",
+    "embedding_attributes",
     "framework_id",
     "framework_ids",
+    "graph_node_attributes",
     "guarded",
+    "io_attributes",
+    "json_object",
+    "llm_attributes",
     "log_once_a_minute",
     "make_tracer",
+    "message_attributes",
+    "prompt_template_attributes",
+    "provider_name",
+    "reranker_attributes",
+    "retriever_attributes",
+    "system_name",
+    "tool_attributes",
+    "tool_schema_attributes",
+    "usage_attributes",
 ]
 
 

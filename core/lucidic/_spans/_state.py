@@ -25,7 +25,7 @@ class TraceState:
 class SpanState:
     """The session of a span, its place in the tree, and the context it started in."""
 
-    __slots__ = ("keyed", "masked", "parent", "session_id", "span", "trace")
+    __slots__ = ("__weakref__", "keyed", "masked", "parent", "session_id", "span", "trace")
 
     def __init__(
         self, span: Span, *, session_id: str | None, parent: SpanState | None, trace_state: TraceState, keyed: str | None

@@ -1,0 +1,104 @@
+"""Providers: what ``providers=["langchain"]`` and ``lai.instrument("langchain")`` switch on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import TracebackType
+from typing import Any, Final
+
+from lucidic._guard import guarded
+from lucidic.errors import UnknownProviderError
+
+
+GROUP: Final = "lucidic.providers"
+"""Entry-point group: a name, and a function that instruments and returns the function that undoes it."""
+
+_OURS: Final = {
+    "langchain": "lucidic.langchain:instrument",
+    "openai_agents": "lucidic.openai_agents:instrument",
+    "pydantic_ai": "lucidic.pydantic_ai:instrument",
+}
+"""Our own, which need no installed metadata."""
+
+Undo = Callable[[], None]
+
+_lock = threading.RLock()
+_active: dict[str, tuple[int, Undo]] = {}
+
+
+class Instrumentation:
+    """An instrumented provider; ``remove()`` or the end of a ``with`` block undoes it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._removed = False
+
+    def remove(self) -> None:
+        """Undo this call; the provider is switched off when every call is undone. Harmless twice."""
+        with _lock:
+            if self._removed:
+                return
+            self._removed = True
+            count, undo = _active[self.name]
+            if count > 1:
+                _active[self.name] = (count - 1, undo)
+                return
+            del _active[self.name]
+        with guarded(f"{self.name} uninstrument"):
+            undo()
+
+    def __enter__(self) -> Instrumentation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.remove()
+
+
+def instrument(name: str, **options: Any) -> Instrumentation:
+    """Trace everything that a framework or client does in this process.
+
+    Repeated calls are harmless: the first one instruments, with its options, and the last
+    ``remove()`` undoes it.
+
+    Args:
+        name: ``"langchain"``, ``"pydantic_ai"``, ``"openai_agents"``, or a provider that an installed
+            package offers under the entry-point group ``lucidic.providers``.
+        **options: The handler's options (``session_id``, ``session_from``, ``capture_content``, …).
+
+    Raises:
+        UnknownProviderError: There is no such provider; the message lists the known ones.
+        MissingDependencyError: Its framework is not installed; the message names the extra.
+
+    """
+    start = find(name)
+    with _lock:
+        if name in _active:
+            count, undo = _active[name]
+            _active[name] = (count + 1, undo)
+        else:
+            _active[name] = (1, start(**options))
+    return Instrumentation(name)
+
+
+def find(name: str) -> Callable[..., Undo]:
+    """Return the function that instruments a provider."""
+    target = _OURS.get(name)
+    if target is not None:
+        module, _, function = target.partition(":")
+        ours: Callable[..., Undo] = getattr(import_module(module), function)
+        return ours
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            found: Callable[..., Undo] = entry.load()
+            return found
+    raise UnknownProviderError(name, known())
+
+
+def known() -> list[str]:
+    """Return the names of all providers, sorted."""
+    return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))})
