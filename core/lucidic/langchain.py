@@ -6,11 +6,11 @@ from lucidic.errors import MissingDependencyError as _MissingDependencyError
 
 
 try:
-    import langchain_core as _framework  # noqa: F401  # only to name the missing extra
-except ImportError as _error:
+    from lucidic_adapters.langchain import LucidicHandler, instrument
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "langchain_core":
+        raise
     raise _MissingDependencyError("LangChain", "langchain") from _error
-
-from lucidic_adapters.langchain import LucidicHandler, instrument
 
 
 __all__ = ["LucidicHandler", "instrument"]

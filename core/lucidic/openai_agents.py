@@ -6,11 +6,11 @@ from lucidic.errors import MissingDependencyError as _MissingDependencyError
 
 
 try:
-    import agents as _framework  # noqa: F401  # only to name the missing extra
-except ImportError as _error:
+    from lucidic_adapters.openai_agents import LucidicTracingProcessor, instrument
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "agents":
+        raise
     raise _MissingDependencyError("The OpenAI Agents SDK", "openai-agents") from _error
-
-from lucidic_adapters.openai_agents import LucidicTracingProcessor, instrument
 
 
 __all__ = ["LucidicTracingProcessor", "instrument"]

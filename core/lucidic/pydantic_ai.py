@@ -6,11 +6,11 @@ from lucidic.errors import MissingDependencyError as _MissingDependencyError
 
 
 try:
-    import pydantic_ai as _framework  # noqa: F401  # only to name the missing extra
-except ImportError as _error:
+    from lucidic_adapters.pydantic_ai import LucidicInstrumentation, instrument
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "pydantic_ai":
+        raise
     raise _MissingDependencyError("PydanticAI", "pydantic-ai") from _error
-
-from lucidic_adapters.pydantic_ai import LucidicInstrumentation, instrument
 
 
 __all__ = ["LucidicInstrumentation", "instrument"]
