@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import baggage
+from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.context import Context
 
 
@@ -257,4 +256,6 @@ def clear_all() -> None:
     _current.set(None)
     current = otel_context.get_current()
     if _BINDING_KEY in current or SESSION_KEY in current:
-        otel_context.attach(Context({k: v for k, v in current.items() if k not in (_BINDING_KEY, SESSION_KEY)}))
+        otel_context.attach(
+            Context({k: v for k, v in current.items() if k not in (_BINDING_KEY, SESSION_KEY)})
+        )

@@ -53,7 +53,9 @@ class guarded:  # noqa: N801  # reads as a statement: `with guarded("site"):`
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> bool:
         if error is None:
             return False
         if not isinstance(error, Exception) or state.reraise:

@@ -12,7 +12,9 @@ from lucidic.errors import InvalidSessionIDError
 UNKNOWN = "unknown"
 """What ``context.get()`` answers without a session; never an id, never exported."""
 
-_WEAK = re.compile(r"(test|session|default|demo|example|foo|none|null|undefined)?[-_ ]?\d{0,6}", re.IGNORECASE)
+_WEAK = re.compile(
+    r"(test|session|default|demo|example|foo|none|null|undefined)?[-_ ]?\d{0,6}", re.IGNORECASE
+)
 
 logger = logging.getLogger("lucidic")
 _hinted = False

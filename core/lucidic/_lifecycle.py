@@ -131,7 +131,9 @@ class LifecycleManager:
     def _count_init(self) -> None:
         self._init_ids = tuple(session.session_id for session in self._open.values() if session.by_init)
 
-    def _write(self, session_id: str, event: SessionEvent, source: str, fields: Mapping[str, JSONValue]) -> None:
+    def _write(
+        self, session_id: str, event: SessionEvent, source: str, fields: Mapping[str, JSONValue]
+    ) -> None:
         with guarded("session record"):
             self._log().session_changed(
                 SessionRecord(

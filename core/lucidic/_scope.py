@@ -214,7 +214,11 @@ class InContext(Generic[_T]):
             except BaseException as error:  # noqa: BLE001  # handed on: cancellation arrives here
                 step = functools.partial(steps.throw, error)
             else:
-                step = functools.partial(steps.send, sent) if hasattr(steps, "send") else functools.partial(next, steps)
+                step = (
+                    functools.partial(steps.send, sent)
+                    if hasattr(steps, "send")
+                    else functools.partial(next, steps)
+                )
 
 
 async def _drive_async(scope: SessionScope, start: Callable[[], Any]) -> AsyncGenerator[Any, Any]:

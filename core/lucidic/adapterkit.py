@@ -60,21 +60,21 @@ from lucidic.errors import MissingDependencyError
 
 
 __all__ = [
+    "CANCELLED",
+    "INCOMPLETE",
+    "SESSION_METADATA_KEYS",
+    "STOPPED_EARLY",
     "AdapterOptions",
     "AdapterTracer",
     "Audio",
-    "CANCELLED",
     "ContentPart",
     "Document",
     "FrameworkID",
-    "INCOMPLETE",
     "Image",
     "LiveSpan",
     "Message",
     "MissingDependencyError",
     "Reasoning",
-    "SESSION_METADATA_KEYS",
-    "STOPPED_EARLY",
     "SessionFrom",
     "Text",
     "ToolCall",
@@ -153,7 +153,9 @@ def make_tracer(scope: str, options: AdapterOptions) -> AdapterTracer:
     if options.mask is not None or options.capture_content is not None:
         privacy = Privacy(
             mask=options.mask or run.settings.masking_function,
-            capture_content=run.settings.capture_content if options.capture_content is None else options.capture_content,
+            capture_content=run.settings.capture_content
+            if options.capture_content is None
+            else options.capture_content,
         )
     return run.tracer(
         scope,

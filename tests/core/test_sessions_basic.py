@@ -34,7 +34,9 @@ def test_plain_spans_inside_a_session_carry_its_three_ids(captured):
 
     attributes = captured.named("inside").attributes
 
-    assert {sid} == {attributes[key] for key in ("lucidic.session_id", "session.id", "gen_ai.conversation.id")}
+    assert {sid} == {
+        attributes[key] for key in ("lucidic.session_id", "session.id", "gen_ai.conversation.id")
+    }
     assert session_id_of(captured.named("outside")) is None
     assert ["start", "end"] == [record.event for record in captured.sessions]
 

@@ -55,7 +55,11 @@ class Privacy:
     __slots__ = ("_config", "_hide_inputs", "_hide_outputs", "_mask", "active")
 
     def __init__(
-        self, *, mask: Callable[[str], str] | None = None, capture_content: bool = True, config: TraceConfig | None = None
+        self,
+        *,
+        mask: Callable[[str], str] | None = None,
+        capture_content: bool = True,
+        config: TraceConfig | None = None,
     ) -> None:
         """Build the rules; ``config`` defaults to OpenInference's environment variables."""
         self._mask = mask
@@ -141,7 +145,9 @@ class Privacy:
         except Exception:  # noqa: BLE001  # a user's function; its text may be the secret, so it is not logged
             masked = None
         if not isinstance(masked, str):
-            log_once_a_minute("mask", "lucidic: the masking function raised or returned no text; content was left out")
+            log_once_a_minute(
+                "mask", "lucidic: the masking function raised or returned no text; content was left out"
+            )
             return MASK_FAILED
         return masked
 
@@ -149,7 +155,9 @@ class Privacy:
 def _config_from_environment(*, capture_content: bool) -> TraceConfig | None:
     """Return OpenInference's settings, or ``None`` where they would change nothing."""
     asked = any(
-        value.strip().lower() == "true" for name, value in os.environ.items() if name.startswith("OPENINFERENCE_HIDE_")
+        value.strip().lower() == "true"
+        for name, value in os.environ.items()
+        if name.startswith("OPENINFERENCE_HIDE_")
     )
     if capture_content and not asked and "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH" not in os.environ:
         return None
@@ -157,4 +165,6 @@ def _config_from_environment(*, capture_content: bool) -> TraceConfig | None:
 
     if capture_content:
         return TraceConfig()
-    return TraceConfig(hide_inputs=True, hide_outputs=True, hide_embeddings_text=True, hide_embeddings_vectors=True)
+    return TraceConfig(
+        hide_inputs=True, hide_outputs=True, hide_embeddings_text=True, hide_embeddings_vectors=True
+    )

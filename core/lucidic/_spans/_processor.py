@@ -47,7 +47,12 @@ class Plan:
     __slots__ = ("decision", "keyed", "parent", "trace_state")
 
     def __init__(
-        self, decision: Decision, *, parent: SpanState | None, trace_state: TraceState | None, keyed: str | None
+        self,
+        decision: Decision,
+        *,
+        parent: SpanState | None,
+        trace_state: TraceState | None,
+        keyed: str | None,
     ) -> None:
         self.decision = decision
         self.parent = parent
@@ -130,7 +135,11 @@ class StampProcessor(SpanProcessor):
         )
         trace_state = None if parent is None else parent.trace
         session_id = decision.session_id
-        if trace_state is not None and session_id is not None and trace_state.session_id not in (None, session_id):
+        if (
+            trace_state is not None
+            and session_id is not None
+            and trace_state.session_id not in (None, session_id)
+        ):
             # The parent is given and cannot be changed here: one trace keeps one session.
             decision = Decision(session_id=trace_state.session_id, source="parent", unused=decision.unused)
         left = context.get(_binding.LEFT_KEY)
@@ -142,7 +151,9 @@ class StampProcessor(SpanProcessor):
         decision = plan.decision
         session_id = decision.session_id
         trace_state = plan.trace_state or TraceState()
-        state = SpanState(span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed)
+        state = SpanState(
+            span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed
+        )
         remember(span, state)
         self._open[span.context.span_id] = state
         attributes: dict[str, Any] = {
@@ -156,7 +167,9 @@ class StampProcessor(SpanProcessor):
             if trace_state.session_id is None:
                 trace_state.session_id = session_id
                 _stamp_server_ancestors(plan.parent, session_id)
-            attributes[keys.SESSION_SOURCE] = decision.framework.source if decision.framework else decision.source
+            attributes[keys.SESSION_SOURCE] = (
+                decision.framework.source if decision.framework else decision.source
+            )
             attributes.update(dict.fromkeys(keys.SESSION_KEYS, session_id))
             self._on_session(session_id, str(attributes[keys.SESSION_SOURCE]))
         if attributes:
@@ -206,7 +219,9 @@ def _private_copy(span: ReadableSpan, privacy: Privacy) -> ReadableSpan:
 
 
 def _private_events(events: Iterable[Event], privacy: Privacy) -> list[Event]:
-    return [Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp) for event in events]
+    return [
+        Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp) for event in events
+    ]
 
 
 def session_of(span: trace.Span) -> str | None:

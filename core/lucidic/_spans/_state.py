@@ -28,7 +28,13 @@ class SpanState:
     __slots__ = ("__weakref__", "keyed", "masked", "parent", "session_id", "span", "trace")
 
     def __init__(
-        self, span: Span, *, session_id: str | None, parent: SpanState | None, trace_state: TraceState, keyed: str | None
+        self,
+        span: Span,
+        *,
+        session_id: str | None,
+        parent: SpanState | None,
+        trace_state: TraceState,
+        keyed: str | None,
     ) -> None:
         self.span = span
         self.session_id = session_id

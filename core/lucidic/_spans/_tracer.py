@@ -69,7 +69,9 @@ class LiveSpan:
         """Change the span's name."""
         self._span.update_name(name)
 
-    def event(self, name: str, attributes: Mapping[str, Any] | None = None, *, time_ns: int | None = None) -> None:
+    def event(
+        self, name: str, attributes: Mapping[str, Any] | None = None, *, time_ns: int | None = None
+    ) -> None:
         """Add an event, its attributes masked."""
         if self._span.is_recording():
             self._span.add_event(name, self._clean(attributes or {}), time_ns)
@@ -84,7 +86,9 @@ class LiveSpan:
         if not self._span.is_recording():
             return
         kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        name = (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
         self.event(
             "exception",
             {
@@ -214,7 +218,9 @@ class AdapterTracer:
             framework=framework,
             session_from=self._session_from(),
         )
-        return self._start(name, kind, start_in, above, state, decision, around.keyed, attributes, links, start_time)
+        return self._start(
+            name, kind, start_in, above, state, decision, around.keyed, attributes, links, start_time
+        )
 
     def _start(
         self,
