@@ -1,0 +1,223 @@
+"""Writing the journal: one append a record, in the caller's thread, with no lock."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from lucidic._export._counter import Counter
+from lucidic._export._failpoints import failpoint
+from lucidic._export._options import ExportOptions
+from lucidic._export._payload import pack_origin
+from lucidic._export._segment import FORMAT_VERSION, SPAN, Segment, owner_key, owner_label
+
+
+logger = logging.getLogger("lucidic.export")
+
+_ORIGINS_LIMIT: Final = 1024
+
+
+class Journal:
+    """Append records for this process. Creating it touches no disk.
+
+    While the folder cannot be written, records wait in memory, the oldest going first when ``memory_bytes`` are
+    full; ``retry`` brings them back to the disk.
+
+    Attributes:
+        written: Spans that are on the disk.
+        lost: Spans that the memory had no room for.
+        failure: Why records are kept in memory, or None.
+    """
+
+    def __init__(self, folder: Path, options: ExportOptions, sinks: Callable[[], Sequence[str]]) -> None:
+        self.folder = folder
+        self.written = Counter()
+        self.lost = Counter()
+        self.failure: str | None = None
+        self._options = options
+        self._sinks = sinks
+        self._slots: dict[int, Segment] = {}
+        self._generation = 0
+        self._memory: deque[tuple[int, bytes, bytes, bytes]] = deque()
+        self._memory_bytes = 0
+        self._origins: dict[tuple[int, int], tuple[bytes, bytes, object]] = {}
+        self._retrying = threading.Lock()
+        self._reported = False
+
+    @property
+    def segment(self) -> Segment | None:
+        """The segment being written, if there is one."""
+        return self._slots.get(self._generation)
+
+    def origin(self, span: ReadableSpan) -> tuple[bytes, bytes]:
+        """Return key and record of where the span comes from."""
+        resource, scope = span.resource, span.instrumentation_scope
+        found = self._origins.get((id(resource), id(scope)))
+        if found is None:
+            if len(self._origins) >= _ORIGINS_LIMIT:
+                self._origins = {}
+            # The objects are kept with their record, or another one could get the same id.
+            found = self._origins[id(resource), id(scope)] = (*pack_origin(span), (resource, scope))
+        return found[0], found[1]
+
+    def append(self, kind: int, payload: bytes, origin: tuple[bytes, bytes] = (b"", b"")) -> None:
+        """Write a record; it survives the end of this process when this returns. Never raises OSError."""
+        key, definition = origin
+        if self.failure is None:
+            try:
+                self._write(kind, payload, key, definition)
+                return
+            except OSError as error:
+                self._fail(error)
+        self._keep(kind, payload, key, definition)
+
+    def _write(self, kind: int, payload: bytes, key: bytes, definition: bytes) -> None:
+        segment = self._slots.get(self._generation) or self._open(self._generation)
+        if not key or key in segment.origins:
+            segment.append(kind, payload)
+        else:
+            segment.append(kind, payload, first=definition)
+            segment.origins.add(key)
+        if kind == SPAN:
+            self.written.add()
+        if segment.size >= self._options.segment_bytes:
+            self.rotate(segment)
+
+    def _open(self, generation: int) -> Segment:
+        segment = Segment(self.folder, self._header())
+        # Several threads may come here at once: the first one's segment is everybody's.
+        kept = self._slots.setdefault(generation, segment)
+        if kept is not segment:
+            segment.discard()
+        return kept
+
+    def _header(self) -> bytes:
+        pid = os.getpid()
+        content = {
+            "version": FORMAT_VERSION,
+            "owner": owner_key(pid),
+            "label": owner_label(pid),
+            "sinks": list(self._sinks()),
+        }
+        return json.dumps(content).encode()
+
+    def rotate(self, segment: Segment | None = None) -> None:
+        """Start the next segment; with ``segment`` only if that one is still the current one.
+
+        Raises:
+            OSError: The next segment cannot be created.
+        """
+        generation = self._generation
+        current = self._slots.get(generation)
+        if current is None or (segment is not None and current is not segment):
+            return
+        # The new one is there before the old one is let go: an owner without a segment counts as dead.
+        self._open(generation + 1)
+        failpoint("rotate")
+        self._generation = generation + 1
+        self._slots.pop(generation, None)
+
+    def _fail(self, error: OSError) -> None:
+        # No log line from here: ``on_end`` takes no lock, and logging does. ``report`` writes it.
+        if self.failure is None:
+            self.failure = str(error) or type(error).__name__
+
+    def _keep(self, kind: int, payload: bytes, key: bytes, definition: bytes) -> None:
+        self._memory.append((kind, payload, key, definition))
+        self._memory_bytes += len(payload)
+        while self._memory_bytes > self._options.memory_bytes:
+            try:
+                dropped = self._memory.popleft()
+            except IndexError:
+                self._memory_bytes = 0
+                return
+            self._memory_bytes -= len(dropped[1])
+            if dropped[0] == SPAN:
+                self.lost.add()
+
+    @property
+    def memory_spans(self) -> int:
+        """Spans that are only in memory."""
+        return sum(1 for record in tuple(self._memory) if record[0] == SPAN)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that are only in memory."""
+        return self._memory_bytes
+
+    def retry(self) -> bool:
+        """Bring what is in memory back to the disk; return whether nothing is left in memory.
+
+        For the journal's own thread and for flushes, not for ``on_end``.
+        """
+        if self.failure is None and not self._memory:
+            return True
+        if not self._retrying.acquire(blocking=False):
+            return False
+        try:
+            return self._retry()
+        finally:
+            self._retrying.release()
+
+    def _retry(self) -> bool:
+        try:
+            # The old segment may be what is broken (a full or vanished folder): begin a new one.
+            self._open(self._generation + 1)
+            self._slots.pop(self._generation, None)
+            self._generation += 1
+            while self._memory:
+                record = self._memory.popleft()
+                try:
+                    self._write(*record)
+                except OSError:
+                    self._memory.appendleft(record)
+                    raise
+                self._memory_bytes -= len(record[1])
+        except OSError as error:
+            self.failure = str(error) or type(error).__name__
+            return False
+        self.failure = None
+        self._memory_bytes = sum(len(record[1]) for record in tuple(self._memory))
+        return not self._memory
+
+    def report(self) -> None:
+        """Log, once each, that the journal cannot be written and that it can again."""
+        if self.failure is not None and not self._reported:
+            self._reported = True
+            logger.warning(
+                "The journal in %s cannot be written (%s). Spans are kept in memory, up to %d bytes, until it can.",
+                self.folder,
+                self.failure,
+                self._options.memory_bytes,
+            )
+        elif self.failure is None and self._reported:
+            self._reported = False
+            logger.warning("The journal in %s can be written again.", self.folder)
+
+    def check(self) -> None:
+        """Notice that the segment's file was deleted under us, and write what it held again."""
+        segment = self.segment
+        if segment is None or self.failure is not None or not segment.vanished:
+            return
+        self._fail(FileNotFoundError(f"{segment.path} was deleted"))
+        self.retry()
+
+    def forked(self) -> None:
+        """Forget the parent's segment and what it keeps in memory: both are the parent's business."""
+        for segment in self._slots.values():
+            segment.abandon()
+        self._slots = {}
+        self._generation = 0
+        self._memory = deque()
+        self._memory_bytes = 0
+        self._retrying = threading.Lock()
+        self.written, self.lost = Counter(), Counter()
+        self.failure = None

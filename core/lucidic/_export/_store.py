@@ -1,0 +1,272 @@
+"""The local store: every finished span and every session of a home folder, in one SQLite database.
+
+Any process may read it while others write. Whoever wants to read first imports what the journal holds: the cursor
+of each segment is in the same database, so two processes that import at once never import a span twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from lucidic._export._failpoints import failpoint
+from lucidic._export._orphans import close_orphans
+from lucidic._export._segment import is_open, owner_alive, owner_of, segments
+from lucidic._export._store_import import Foreign, import_segment
+from lucidic._export._store_read import read_session, read_sessions, read_spans
+from lucidic._export._store_schema import SCHEMA_VERSION, cursors, meta, metadata, open_engine, totals, upsert
+from lucidic._export._store_sessions import close_dead
+from lucidic._records import SessionState, StoredSession, StoredSpan
+from lucidic.errors import StoreError
+
+
+logger = logging.getLogger("lucidic.export")
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+_inherited: list[sa.Engine] = []
+"""A parent's connections, in a forked child: closing them here would harm the parent's database."""
+
+
+class Store:
+    """The spans and sessions under ``home``. Creating it touches no disk.
+
+    Safe to use from several threads. In a forked child it opens connections of its own.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = Path(home)
+        self.path = self.home / "store.db"
+        self.spool = self.home / "spool"
+        self._engine: sa.Engine | None = None
+        self._lock = threading.Lock()
+        self._foreign: set[str] = set()
+        _stores.add(self)
+
+    def catch_up(self) -> None:
+        """Import what the journal holds and close the sessions of dead processes.
+
+        Where another process is importing just now, waits for it up to 5 seconds, and reads past it after that.
+
+        Raises:
+            StoreError: The database cannot be opened.
+        """
+        while self.import_once():
+            pass
+        with self._errors():
+            closed = close_orphans(self.spool)
+        while closed and self.import_once():
+            pass
+        self.close_dead()
+
+    def import_once(self) -> bool:
+        """Import the next part of every segment; return whether there may be more.
+
+        Raises:
+            StoreError: The database cannot be opened.
+        """
+        names = [name for name in segments(self.spool) if name not in self._foreign]
+        if not names:
+            return False
+        more = False
+        known = self._cursors()
+        for name in names:
+            path = self.spool / name
+            row = known.get(name)
+            if row is not None and not _has_news(path, row.offset, done=row.done_ns is not None):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                more = self._import(path) or more
+        return more
+
+    def _import(self, path: Path) -> bool:
+        try:
+            with self._write() as connection:
+                more = import_segment(connection, path)
+        except Foreign:
+            self._foreign.add(path.name)
+            return False
+        failpoint("import-after-commit")
+        return more
+
+    def _cursors(self) -> dict[str, Any]:
+        with self._read() as connection:
+            rows = connection.execute(sa.select(cursors.c.segment, cursors.c.offset, cursors.c.done_ns)).all()
+        return {row.segment: row for row in rows}
+
+    def books(self) -> tuple[dict[str, int], int, dict[str, int]]:
+        """Return each segment's cursor, the spans delivered from them, and the sums over deleted segments.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        with self._read() as connection:
+            rows = connection.execute(
+                sa.select(cursors.c.segment, cursors.c.offset, cursors.c.delivered)
+            ).all()
+            sums = connection.execute(sa.select(totals.c.key, totals.c.value)).all()
+        return (
+            {row.segment: row.offset for row in rows},
+            sum(row.delivered for row in rows),
+            dict(map(tuple, sums)),
+        )
+
+    def close_dead(self) -> None:
+        """Close the sessions of dead processes whose segments are imported to the end as died.
+
+        Raises:
+            StoreError: The database cannot be opened.
+        """
+        names = segments(self.spool)
+
+        def is_dead(owner: str) -> bool:
+            own = [name for name in names if owner_of(name) == owner]
+            if owner_alive(owner) or any(is_open(self.spool / name) for name in own):
+                return False
+            known = self._cursors()
+            return all(name in known and known[name].done_ns is not None for name in own)
+
+        with self._read() as connection:
+            closing = close_dead(connection, is_dead, only_count=True)
+        if closing:
+            with self._write() as connection:
+                close_dead(connection, is_dead)
+
+    def sessions(
+        self,
+        *,
+        name: str | None = None,
+        state: SessionState | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        user_id: str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[StoredSession]:
+        """Return the sessions that match everything given, the newest first.
+
+        Args:
+            name: The session's exact name.
+            state: ``active``, ``finished`` or ``died``.
+            since_ns: Only sessions that started at this time or later; nanoseconds since the epoch.
+            until_ns: Only sessions that started before this time.
+            user_id: The user of the session.
+            tag: One of the session's tags.
+            limit: At most so many; None for all.
+            offset: Leave out so many of the newest.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        wanted = {"name": name, "state": state, "user_id": user_id}
+        with self._read() as connection:
+            return read_sessions(
+                connection,
+                {key: value for key, value in wanted.items() if value is not None},
+                times=(since_ns, until_ns),
+                tag=tag,
+                page=(limit, offset),
+            )
+
+    def session(self, session_id: str) -> StoredSession | None:
+        """Return one session, or None if it is not known.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        with self._read() as connection:
+            return read_session(connection, session_id)
+
+    def spans(
+        self,
+        session_id: str | None = None,
+        *,
+        trace_id: str | None = None,
+        since_ns: int | None = None,
+        unattributed: bool = False,
+    ) -> list[StoredSpan]:
+        """Return finished spans by start time; with no argument, all.
+
+        Args:
+            session_id: Only this session's.
+            trace_id: Only this trace's; 32 hex digits.
+            since_ns: Only spans that started at this time or later; nanoseconds since the epoch.
+            unattributed: Only spans without a session.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        with self._read() as connection:
+            return read_spans(connection, session_id, trace_id, since_ns, unattributed=unattributed)
+
+    def close(self) -> None:
+        """Close the database connections; the next use opens new ones."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    def forked(self) -> None:
+        """Leave the parent's connections alone in a forked child."""
+        if self._engine is not None:
+            _inherited.append(self._engine)
+        self._engine = None
+        self._lock = threading.Lock()
+
+    def _open(self) -> sa.Engine:
+        with self._lock:
+            if self._engine is None:
+                self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+                engine = open_engine(self.path)
+                with engine.connect().execution_options(lucidic_write=True) as connection, connection.begin():
+                    metadata.create_all(connection)
+                    version = {"key": "schema", "value": str(SCHEMA_VERSION)}
+                    connection.execute(upsert(meta, connection, update=False), [version])
+                self._engine = engine
+            return self._engine
+
+    @contextlib.contextmanager
+    def _read(self) -> Generator[sa.Connection]:
+        with self._errors(), self._open().connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def _write(self) -> Generator[sa.Connection]:
+        with (
+            self._errors(),
+            self._open().connect().execution_options(lucidic_write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextlib.contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            reason = getattr(error, "orig", None) or error
+            raise StoreError(f"The local store {self.path} cannot be used: {reason}") from error
+
+
+def _has_news(path: Path, offset: int, *, done: bool) -> bool:
+    try:
+        return path.stat().st_size > offset or (not done and not is_open(path))
+    except FileNotFoundError:
+        return False
+
+
+def _forked() -> None:
+    for store in tuple(_stores):
+        store.forked()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,128 @@
+"""Reading the store: rows as the shared records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from lucidic._export._decode import decode_resource, decode_span
+from lucidic._export._store_schema import origins, session_tags, sessions, spans
+from lucidic._records import JSONValue, StoredSession, StoredSpan
+
+
+_ERROR = 2
+
+
+def read_spans(
+    connection: sa.Connection,
+    session_id: str | None,
+    trace_id: str | None,
+    since_ns: int | None,
+    *,
+    unattributed: bool = False,
+) -> list[StoredSpan]:
+    """Read spans by start time; what is None does not narrow."""
+    query = sa.select(spans.c.data, spans.c.session_id, spans.c.origin)
+    if session_id is not None:
+        query = query.where(spans.c.session_id == session_id)
+    elif unattributed:
+        query = query.where(spans.c.session_id.is_(None))
+    if trace_id is not None:
+        try:
+            query = query.where(spans.c.trace_id == bytes.fromhex(trace_id))
+        except ValueError:
+            return []
+    if since_ns is not None:
+        query = query.where(spans.c.start_ns >= since_ns)
+    rows = connection.execute(query.order_by(spans.c.start_ns, spans.c.span_id)).all()
+    known = _read_origins(connection, {row.origin for row in rows})
+    result = []
+    for row in rows:
+        resource, scope = known.get(row.origin, ({}, b""))
+        result.append(decode_span(row.data, session_id=row.session_id, scope=scope, resource=resource))
+    return result
+
+
+def _read_origins(
+    connection: sa.Connection, keys: set[bytes]
+) -> dict[bytes, tuple[dict[str, JSONValue], bytes]]:
+    if not keys:
+        return {}
+    query = sa.select(origins.c.key, origins.c.resource, origins.c.scope)
+    rows = connection.execute(query).all()
+    return {row.key: (decode_resource(row.resource), row.scope) for row in rows if row.key in keys}
+
+
+def read_session(connection: sa.Connection, session_id: str) -> StoredSession | None:
+    """Read one session."""
+    found = read_sessions(connection, {"session_id": session_id})
+    return found[0] if found else None
+
+
+def read_sessions(
+    connection: sa.Connection,
+    wanted: Mapping[str, str],
+    *,
+    times: tuple[int | None, int | None] = (None, None),
+    tag: str | None = None,
+    page: tuple[int | None, int] = (None, 0),
+) -> list[StoredSession]:
+    """Read sessions with the sums over their spans, the newest first."""
+    query = sa.select(sessions)
+    for column, value in wanted.items():
+        query = query.where(sessions.c[column] == value)
+    since_ns, until_ns = times
+    if since_ns is not None:
+        query = query.where(sessions.c.started_ns >= since_ns)
+    if until_ns is not None:
+        query = query.where(sessions.c.started_ns < until_ns)
+    if tag is not None:
+        tagged = sa.select(session_tags.c.session_id).where(session_tags.c.tag == tag)
+        query = query.where(sessions.c.session_id.in_(tagged))
+    query = query.order_by(sessions.c.started_ns.desc(), sessions.c.session_id.desc())
+    limit, offset = page
+    chosen = query.limit(limit).offset(offset).subquery()
+    sums = _sums(sa.select(chosen.c.session_id))
+    both = sa.select(chosen, *(column for column in sums.c if column.name != "of_session"))
+    joined = both.select_from(chosen.outerjoin(sums, sums.c.of_session == chosen.c.session_id))
+    ordered = joined.order_by(chosen.c.started_ns.desc(), chosen.c.session_id.desc())
+    return [_session(row) for row in connection.execute(ordered).mappings()]
+
+
+def _sums(ids: Any) -> Any:
+    return (
+        sa.select(
+            spans.c.session_id.label("of_session"),
+            sa.func.count().label("spans"),
+            sa.func.count(sa.distinct(spans.c.trace_id)).label("traces"),
+            sa.func.sum(sa.case((spans.c.status == _ERROR, 1), else_=0)).label("errors"),
+            sa.func.sum(spans.c.prompt_tokens).label("prompt_tokens"),
+            sa.func.sum(spans.c.completion_tokens).label("completion_tokens"),
+            sa.func.sum(spans.c.total_tokens).label("total_tokens"),
+        )
+        .where(spans.c.session_id.in_(ids))
+        .group_by(spans.c.session_id)
+        .subquery()
+    )
+
+
+def _session(row: sa.RowMapping) -> StoredSession:
+    return StoredSession(
+        session_id=row["session_id"],
+        name=row["name"],
+        state=row["state"],
+        source=row["source"],
+        owner=row["owner"],
+        started_ns=row["started_ns"],
+        ended_ns=row["ended_ns"],
+        fields=json.loads(row["fields"]),
+        traces=int(row["traces"] or 0),
+        spans=int(row["spans"] or 0),
+        errors=int(row["errors"] or 0),
+        prompt_tokens=int(row["prompt_tokens"] or 0),
+        completion_tokens=int(row["completion_tokens"] or 0),
+        total_tokens=int(row["total_tokens"] or 0),
+    )
