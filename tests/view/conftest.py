@@ -47,7 +47,9 @@ class Spans:
                 said[key] = value
         if error:
             kinds, message = error
-            stack = f'Traceback (most recent call last):\n  File "app.py", line 7, in tool\n{kinds}: {message}'
+            stack = (
+                f'Traceback (most recent call last):\n  File "app.py", line 7, in tool\n{kinds}: {message}'
+            )
             raised = {"exception.type": kinds, "exception.message": message, "exception.stacktrace": stack}
             events = (*events, SpanEvent(name="exception", time_ns=START_NS + end * MS, attributes=raised))
         span = StoredSpan(
@@ -133,7 +135,16 @@ class FakeReader:
             self.kept.extend(self.arriving.pop(0))
 
     def sessions(
-        self, *, name=None, state=None, since_ns=None, until_ns=None, user_id=None, tag=None, limit=None, offset=0
+        self,
+        *,
+        name=None,
+        state=None,
+        since_ns=None,
+        until_ns=None,
+        user_id=None,
+        tag=None,
+        limit=None,
+        offset=0,
     ):
         found = [
             known
@@ -163,7 +174,10 @@ class FakeReader:
 
 def first_turn(spans: Spans) -> None:
     """A LangGraph agent with two tool calls, one streamed answer and the framework's own steps."""
-    question, answer = "What is the weather in Paris and Zürich? 🌦️", "Paris: 21 °C and sunny.\nZürich: 14 °C, rain."
+    question, answer = (
+        "What is the weather in Paris and Zürich? 🌦️",
+        "Paris: 21 °C and sunny.\nZürich: 14 °C, rain.",
+    )
     root = spans.add("travel", "AGENT", 0, 931, has_input=question, output=answer)
     node = spans.add("model", "CHAIN", 2, 318, parent=root)
     spans.add("prompt", "CHAIN", 3, 4, parent=node)
@@ -171,7 +185,9 @@ def first_turn(spans: Spans) -> None:
     spans.model(5, 315, asked=question, calls=calls, tokens=(120, 31, 64, 12), parent=node)
     tools = spans.add("tools", "CHAIN", 320, 505, parent=root)
     spans.tool("get_weather", 321, 326, arguments=calls[0][1], output="21 °C, sunny", parent=tools)
-    spans.tool("get_weather", 321, 504, arguments=calls[1][1], output='{"temp": 14, "sky": "rain"}', parent=tools)
+    spans.tool(
+        "get_weather", 321, 504, arguments=calls[1][1], output='{"temp": 14, "sky": "rain"}', parent=tools
+    )
     node = spans.add("model", "CHAIN", 506, 930, parent=root)
     arrived = SpanEvent(name="First Token Stream Event", time_ns=START_NS + 640 * MS)
     spans.model(510, 928, asked=question, says=answer, tokens=(180, 22, 0, 0), parent=node, events=[arrived])
@@ -201,10 +217,23 @@ def third_turn(spans: Spans) -> None:
         "retrieval.documents.1.document.content": "Pension Edelweiss",
     }
     query = "hotel near the lake"
-    spans.add("Hotels", "RETRIEVER", 120_002, 120_089, has_input=query, attributes=documents, parent=retrieve, trace=3)
+    spans.add(
+        "Hotels",
+        "RETRIEVER",
+        120_002,
+        120_089,
+        has_input=query,
+        attributes=documents,
+        parent=retrieve,
+        trace=3,
+    )
     write = spans.add("write", "CHAIN", 120_100, 132_900, parent=root, trace=3)
-    agent = spans.add("concierge", "AGENT", 120_101, 132_890, has_input=query, output=huge, parent=write, trace=3)
-    model = spans.model(120_110, 132_880, asked=query, says=huge, tokens=(2_104, 1_310, 2_048, 0), parent=agent, trace=3)
+    agent = spans.add(
+        "concierge", "AGENT", 120_101, 132_890, has_input=query, output=huge, parent=write, trace=3
+    )
+    model = spans.model(
+        120_110, 132_880, asked=query, says=huge, tokens=(2_104, 1_310, 2_048, 0), parent=agent, trace=3
+    )
     spans.add("POST /v1/chat/completions", None, 120_120, 132_870, parent=model, trace=3)
 
 

@@ -28,7 +28,7 @@ _STYLES: Final = {
     "EVALUATOR": "bold blue",
 }
 _MARKS: Final = {INCOMPLETE: "unfinished", CANCELLED: "cancelled", STOPPED_EARLY: "stopped early"}
-_FIRST_TOKEN: Final = "First Token Stream Event"
+_FIRST_TOKEN: Final = "First Token Stream Event"  # noqa: S105
 
 
 def kind_word(span: StoredSpan) -> str:
@@ -54,7 +54,7 @@ def headline(span: StoredSpan, via: tuple[str, ...] = ()) -> Text:
         if span.attributes.get(key):
             line.append(f"  {word}", "yellow")
     if via:
-        line.append(f"  in {' › '.join(one_line(name, 40) for name in via)}", "dim")
+        line.append(f"  in {'/'.join(one_line(name, 40) for name in via)}", "dim")
     return line
 
 
@@ -78,7 +78,9 @@ def _token_figures(tokens: content.Tokens) -> Iterator[str]:
     if tokens.prompt:
         yield f"{tokens.prompt:,} in" + (f" ({tokens.cached:,} cached)" if tokens.cached else "")
     if tokens.completion:
-        yield f"{tokens.completion:,} out" + (f" ({tokens.reasoning:,} reasoning)" if tokens.reasoning else "")
+        yield f"{tokens.completion:,} out" + (
+            f" ({tokens.reasoning:,} reasoning)" if tokens.reasoning else ""
+        )
 
 
 def _first_token(span: StoredSpan) -> Iterator[str]:
@@ -91,7 +93,11 @@ def outcome(span: StoredSpan) -> Text | None:
     """Return what came out of a span as one line, or None when there is nothing to say."""
     kind = content.kind(span)
     if kind == "LLM":
-        calls = [request for message in content.messages(span, Key.LLM_OUTPUT_MESSAGES) for request in message.tool_calls]
+        calls = [
+            request
+            for message in content.messages(span, Key.LLM_OUTPUT_MESSAGES)
+            for request in message.tool_calls
+        ]
         said = model_words(span)
         if calls:
             return Text(", ").join(call(request.name, request.arguments) for request in calls)
@@ -156,7 +162,9 @@ def blocks(span: StoredSpan) -> Iterator[tuple[str, str]]:
         yield "settings", text
     for message in inputs:
         yield message.role or "input", _whole(message)
-    if not inputs and (given := arguments(span) if kind == "TOOL" else content.first(attributes, Key.INPUT_VALUE)):
+    if not inputs and (
+        given := arguments(span) if kind == "TOOL" else content.first(attributes, Key.INPUT_VALUE)
+    ):
         yield "input", pretty(given)
     for message in outputs:
         yield "→ " + (message.role or "output"), _whole(message)

@@ -70,7 +70,9 @@ def _dig(state: object, keys: Sequence[str], roles: Iterable[str]) -> str:
         spoken = [message for message in state if _role(message) in roles]
         if spoken:
             return _dig(_content(spoken[-1]), keys, roles)
-        texts = [part["text"] for part in state if isinstance(part, dict) and isinstance(part.get("text"), str)]
+        texts = [
+            part["text"] for part in state if isinstance(part, dict) and isinstance(part.get("text"), str)
+        ]
         return "\n".join(texts)
     return ""
 

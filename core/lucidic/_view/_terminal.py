@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -20,6 +21,7 @@ from lucidic._view._words import clock, count, day_and_clock, duration, one_line
 
 
 STATE_STYLES = {"active": "green", "finished": "", "died": "red"}
+_ROOTLESS: Final = "no root span (running, killed or elsewhere)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,9 +78,9 @@ def _fields(session: StoredSession) -> Iterator[str]:
         yield one_line(reason, 120)
 
 
-def draw_turn(turn: _tree.Turn, look: Look = Look()) -> Group:
-    """Return one turn: heading, the user's words, the answer and the tree."""
-    parts: list[RenderableType] = [_heading(turn), Padding(_conversation(turn, look), (0, 0, 0, 2))]
+def draw_turn(turn: _tree.Turn, look: Look = Look(), *, rootless: str = _ROOTLESS) -> Group:
+    """Return one turn: heading, the user's words, the answer and the tree; ``rootless`` says why it has no root."""
+    parts: list[RenderableType] = [_heading(turn, rootless), Padding(_conversation(turn, look), (0, 0, 0, 2))]
     rows, steps = _rows(turn, look)
     said = {turn.answer, turn.user}
     for row in rows:
@@ -90,7 +92,7 @@ def draw_turn(turn: _tree.Turn, look: Look = Look()) -> Group:
     return Group(*parts)
 
 
-def _heading(turn: _tree.Turn) -> Table:
+def _heading(turn: _tree.Turn, rootless: str) -> Table:
     line = Text(f"Turn {turn.number}", "bold")
     root = turn.root
     if root is not None and kind(root) == "CHAIN":
@@ -102,7 +104,7 @@ def _heading(turn: _tree.Turn) -> Table:
     if turn.errors:
         line.append(" · ").append(count(turn.errors, "failed span"), "bold red")
     if root is None:
-        line.append(" · ").append("no root span (running, killed, or in another process)", "yellow")
+        line.append(" · ").append(rootless, "yellow")
     return _timed(line, turn.end_ns - turn.start_ns)
 
 
@@ -122,17 +124,14 @@ def _conversation(turn: _tree.Turn, look: Look) -> Table:
 
 
 def _prose(text: str, limit: int | None) -> Text:
-    if limit is None or len(text) <= limit and text.count("\n") < 8:
+    if limit is None or (len(text) <= limit and text.count("\n") < 8):
         return Text(safe(text.strip()), overflow="fold")
     start = "\n".join(text[:limit].splitlines()[:8]).rstrip()
     return Text(safe(start)).append(f" … ({len(text):,} characters, --full shows all)", "dim")
 
 
 def _rows(turn: _tree.Turn, look: Look) -> tuple[tuple[_tree.Row, ...], tuple[str, ...]]:
-    if look.full:
-        rows, steps = _tree.unfolded(turn.top), ()
-    else:
-        rows, steps = _tree.fold(turn.top)
+    rows, steps = (_tree.unfolded(turn.top), ()) if look.full else _tree.fold(turn.top)
     return (_tree.with_errors(rows), ()) if look.errors else (rows, steps)
 
 
@@ -193,7 +192,9 @@ def _steps(names: Sequence[str]) -> Text:
     seen = dict.fromkeys(names, 0)
     for name in names:
         seen[name] += 1
-    listed = ", ".join(one_line(name, 40) + (f" ×{times}" if times > 1 else "") for name, times in seen.items())
+    listed = ", ".join(
+        one_line(name, 40) + (f" {times}x" if times > 1 else "") for name, times in seen.items()
+    )
     return Text(f"+ {count(len(names), 'step')}: {listed}", "dim", no_wrap=True, overflow="ellipsis")
 
 

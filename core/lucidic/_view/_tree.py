@@ -114,7 +114,9 @@ def turns(spans: Iterable[StoredSpan]) -> list[Turn]:
     traces: dict[str, dict[str, StoredSpan]] = defaultdict(dict)
     for span in spans:
         traces[span.trace_id][span.span_id] = span
-    groups = [sorted(trace.values(), key=lambda span: (span.start_ns, span.span_id)) for trace in traces.values()]
+    groups = [
+        sorted(trace.values(), key=lambda span: (span.start_ns, span.span_id)) for trace in traces.values()
+    ]
     groups.sort(key=lambda group: (group[0].start_ns, group[0].trace_id))
     return [Turn(number, group[0].trace_id, group, forest(group)) for number, group in enumerate(groups, 1)]
 

@@ -56,7 +56,13 @@ def count(number: int, noun: str) -> str:
 
 def short_count(number: int) -> str:
     """Return a number in at most six characters: ``950``, ``12,345``, ``1.2M``."""
-    return f"{number:,}" if number < 100_000 else f"{number / 1000:.0f}k" if number < 1e6 else f"{number / 1e6:.1f}M"
+    return (
+        f"{number:,}"
+        if number < 100_000
+        else f"{number / 1000:.0f}k"
+        if number < 1e6
+        else f"{number / 1e6:.1f}M"
+    )
 
 
 def iso(nanoseconds: int) -> str:
