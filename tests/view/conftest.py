@@ -162,13 +162,14 @@ class FakeReader:
     def session(self, session_id):
         return next((known for known in self.known if known.session_id == session_id), None)
 
-    def spans(self, session_id=None, *, trace_id=None, since_ns=None):
+    def spans(self, session_id=None, *, trace_id=None, since_ns=None, unattributed=False):
         return [
             span
             for span in self.kept
             if (session_id is None or span.session_id == session_id)
             and (trace_id is None or span.trace_id == trace_id)
-            and (since_ns is None or span.end_ns >= since_ns)
+            and (since_ns is None or span.start_ns >= since_ns)
+            and (not unattributed or span.session_id is None)
         ]
 
 

@@ -48,14 +48,20 @@ def store() -> Generator[Reader, None, None]:
         reader = _open()
         reader.catch_up()
         yield reader
-    except StoreError as error:
-        raise UnreadableError(f"The local store cannot be read. {error}") from error
+    except (StoreError, OSError) as error:
+        raise UnreadableError(f"{error} {_advice(error)}") from error
     except ConfigurationError as error:
         raise UnreadableError(str(error)) from error
-    except OSError as error:
-        raise UnreadableError(
-            f"The state folder cannot be used: {error}. Set LUCIDIC_HOME to a folder that you can write."
-        ) from error
+
+
+def _advice(error: BaseException) -> str:
+    """Return the way out of an error of the store, by what the database or the system said."""
+    said = str(error).lower()
+    if "locked" in said or "busy" in said:
+        return "Another process is writing a lot; try again in a moment."
+    if "malformed" in said or "not a database" in said:
+        return "The file is damaged: move it away, and what the journal still holds is read again."
+    return "Set LUCIDIC_HOME to a folder that you can write."
 
 
 def _open() -> Reader:

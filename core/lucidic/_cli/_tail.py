@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final
 
 import click
 
@@ -13,10 +12,6 @@ from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import Reader
 from lucidic._view._live import LiveTree
 from lucidic._view._terminal import draw_header
-
-
-_LOOK_BACK_NS: Final = 60 * 10**9
-"""Spans are asked for by their end, but reach the store later: a busy drainer may be this far behind."""
 
 
 @click.command()
@@ -82,13 +77,16 @@ def _tail_one(
 
 
 def _arrivals(reader: Reader, session_id: str) -> Iterator[list[StoredSpan]]:
-    """Yield the new spans of each look, the first time all of them."""
+    """Yield the new spans of each look, the first time all of them.
+
+    A span arrives when it ends, in any order of starts, so a change of the count means reading the session again.
+    """
     seen: set[str] = set()
-    newest: int | None = None
     while True:
         reader.catch_up()
-        since = None if newest is None else newest - _LOOK_BACK_NS
-        fresh = [span for span in reader.spans(session_id, since_ns=since) if span.span_id not in seen]
-        seen.update(span.span_id for span in fresh)
-        newest = max((span.end_ns for span in fresh), default=newest or 0)
+        known = reader.session(session_id)
+        fresh: list[StoredSpan] = []
+        if known is not None and known.spans != len(seen):
+            fresh = [span for span in reader.spans(session_id) if span.span_id not in seen]
+            seen.update(span.span_id for span in fresh)
         yield fresh

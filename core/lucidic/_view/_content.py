@@ -152,25 +152,25 @@ def failure(span: StoredSpan) -> Failure | None:
 
 def documents(span: StoredSpan) -> list[dict[str, Any]]:
     """Return a retriever's documents: ``id``, ``content``, ``score``, ``metadata`` where they were given."""
-    return [item.get("document", {}) for item in _items(span, Key.RETRIEVAL_DOCUMENTS)]
+    return [_below(item, "document") for item in _items(span, Key.RETRIEVAL_DOCUMENTS)]
 
 
 def messages(span: StoredSpan, prefix: str) -> list[Message]:
     """Return the messages under ``llm.input_messages`` or ``llm.output_messages``."""
-    return [_message(item.get("message", {})) for item in _items(span, prefix)]
+    return [_message(_below(item, "message")) for item in _items(span, prefix)]
 
 
 def _message(given: dict[str, Any]) -> Message:
-    calls = [entry.get("tool_call", {}) for entry in _rows(given.get("tool_calls"))]
-    parts = [entry.get("message_content", {}) for entry in _rows(given.get("contents"))]
+    calls = [_below(entry, "tool_call") for entry in _rows(given.get("tool_calls"))]
+    parts = [_below(entry, "message_content") for entry in _rows(given.get("contents"))]
     text = text_of(given.get("content")) or "\n".join(filter(None, map(_part, parts)))
     return Message(
         text_of(given.get("role")),
         text,
         tuple(
             ToolCall(
-                text_of(call.get("function", {}).get("name")),
-                text_of(call.get("function", {}).get("arguments")),
+                text_of(_below(call, "function").get("name")),
+                text_of(_below(call, "function").get("arguments")),
                 text_of(call.get("id")),
             )
             for call in calls
@@ -212,6 +212,12 @@ def _items(span: StoredSpan, prefix: str) -> list[dict[str, Any]]:
             else:
                 place[last] = value
     return list(_rows(nested))
+
+
+def _below(item: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return what is nested under ``key``; nothing where a foreign span has a plain value instead."""
+    below = item.get(key)
+    return below if isinstance(below, dict) else {}
 
 
 def _rows(nested: object) -> Iterator[dict[str, Any]]:

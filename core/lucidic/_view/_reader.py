@@ -31,6 +31,11 @@ class Reader(Protocol):
         """Return one session, or None when the id is not known."""
 
     def spans(
-        self, session_id: str | None = None, *, trace_id: str | None = None, since_ns: int | None = None
+        self,
+        session_id: str | None = None,
+        *,
+        trace_id: str | None = None,
+        since_ns: int | None = None,
+        unattributed: bool = False,
     ) -> list[StoredSpan]:
-        """Return finished spans, by session or by trace."""
+        """Return finished spans: a session's, a trace's, those that started since, those of no session."""
