@@ -1,1 +1,50 @@
 """The command line."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final
+
+import click
+
+
+_COMMANDS: Final = {
+    "demo": "_demo:demo",
+    "doctor": "_doctor:doctor",
+    "export": "_journal:export",
+    "journal": "_journal:journal",
+    "replay": "_journal:replay",
+    "sessions": "_sessions:sessions",
+    "show": "_show:show",
+    "stats": "_stats:stats",
+    "tail": "_tail:tail",
+    "view": "_view:view",
+}
+
+
+class _LazyGroup(click.Group):
+    """Import a command's module only when the command is asked for; a missing module costs its command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [
+            name for name, place in _COMMANDS.items() if find_spec(f"{__name__}.{place.partition(':')[0]}")
+        ]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        return command
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="lucidic-adapters", prog_name="lucidic")
+def main() -> None:
+    """Look at the sessions of your agents.
+
+    Exit codes: 0 done, 1 nothing there or something is wrong, 2 wrong usage, 3 the store cannot be read.
+    """
