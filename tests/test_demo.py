@@ -1,0 +1,149 @@
+"""The demo: its conversation, and its command."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+
+from lucidic import _demo
+from lucidic.errors import MissingDependencyError
+from lucidic.testing import ScriptedServer
+from lucidic_adapters.langchain import _demo as story
+
+
+class Runs(BaseCallbackHandler):
+    """Keep what the model answered and what the tools were given."""
+
+    run_inline = True
+
+    def __init__(self):
+        self.answers: list[AIMessage] = []
+        self.tools: list[tuple[str, dict]] = []
+        self.threads: set[str] = set()
+
+    def on_llm_end(self, response, **kwargs):
+        self.answers.append(response.generations[0][0].message)
+
+    def on_tool_start(self, serialized, input_str, *, inputs=None, metadata=None, **kwargs):
+        self.tools.append((serialized["name"], inputs))
+        self.threads.add(metadata["thread_id"])
+
+
+@pytest.fixture
+def held():
+    """Hold the conversation against the scripted server; give the runs, the turns and the requests."""
+    runs = Runs()
+    with ScriptedServer(story.script) as server:
+        told = list(
+            story.converse(
+                thread_id="t-1", model="m", api_key="none", base_url=server.openai_url, callbacks=[runs]
+            )
+        )
+        return runs, told, server.requests
+
+
+def test_the_conversation_has_three_answered_turns(held):
+    """Each of the three questions gets the scripted answer, the streamed one without losing a word."""
+    _, told, _ = held
+    assert list(story.QUESTIONS) == [question for question, _ in told]
+    assert [answer.text for _, answer in story._SCRIPT] == [answer for _, answer in told]
+
+
+def test_later_turns_depend_on_the_memory(held):
+    """The third turn's request carries the first turn's question and tool result, under one thread id."""
+    runs, _, requests = held
+    assert story.QUESTIONS == requests[-1].user_texts
+    assert "arrives on Friday" in str(requests[-1].body["messages"])
+    assert {"t-1"} == runs.threads
+
+
+def test_both_apis_and_a_stream_are_used(held):
+    """Chat completions, then responses, then streamed chat completions, two requests each."""
+    _, _, requests = held
+    asked = [(request.path, request.stream) for request in requests]
+    chat = "/v1/chat/completions"
+    assert [(chat, False)] * 2 + [("/v1/responses", False)] * 2 + [(chat, True)] * 2 == asked
+
+
+def test_the_tools_run_with_their_arguments(held):
+    """Four tool calls run, two of them in parallel."""
+    runs, _, _ = held
+    assert ("find_order", {"order_id": "4711"}) == runs.tools[0]
+    assert {"Saturday", "Monday"} == {given["day"] for name, given in runs.tools if name == "delivery_price"}
+    assert ("move_delivery", {"order_id": "4711", "day": "Monday"}) == runs.tools[-1]
+
+
+def test_usage_arrives_with_cached_and_reasoning_tokens(held):
+    """LangChain reports the script's token counts in every turn, the streamed one included."""
+    runs, _, _ = held
+    expected = [reply.usage for replies in story._SCRIPT for reply in replies]
+    assert [(usage.prompt, usage.completion, usage.cached, usage.reasoning) for usage in expected] == [
+        (
+            counts["input_tokens"],
+            counts["output_tokens"],
+            counts["input_token_details"]["cache_read"],
+            counts["output_token_details"]["reasoning"],
+        )
+        for counts in (answer.usage_metadata for answer in runs.answers)
+    ]
+
+
+def test_a_provider_without_responses_is_asked_for_chat_only():
+    """Where the provider may not have the responses API, every turn is chat completions."""
+    with ScriptedServer(story.script) as server:
+        list(
+            story.converse(
+                thread_id="t", model="m", api_key="none", base_url=server.openai_url, responses=False
+            )
+        )
+        assert {"/v1/chat/completions"} == {request.path for request in server.requests}
+
+
+def test_a_proxy_of_the_environment_is_not_used_for_loopback(monkeypatch):
+    """The demo reaches its own server where the environment names a proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ScriptedServer(story.script) as server:
+        told = story.converse(thread_id="t", model="m", api_key="none", base_url=server.openai_url)
+        assert 3 == len(list(told))
+
+
+def test_without_a_key_the_scripted_server_answers():
+    """Nothing but loopback is needed, and an OPENAI_BASE_URL without a key is not used."""
+    told = []
+    environ = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    _demo.converse(story, thread_id="t", on_turn=lambda *turn: told.append(turn), environ=environ)
+    assert list(story.QUESTIONS) == [question for question, _ in told]
+
+
+def test_with_a_key_the_named_provider_answers():
+    """Key, address and model of the environment are used, and an address of one's own means chat only."""
+    with ScriptedServer(story.script) as server:
+        environ = {
+            "OPENAI_API_KEY": "k",
+            "OPENAI_BASE_URL": server.openai_url,
+            "OPENAI_MODEL": "m-9",
+        }
+        _demo.converse(story, thread_id="t", environ=environ)
+        requests = server.requests
+    assert {("m-9", "Bearer k", "/v1/chat/completions")} == {
+        (request.model, request.headers["authorization"], request.path) for request in requests
+    }
+
+
+def test_with_a_key_alone_openai_answers():
+    """Without an address the provider is OpenAI with the default model and the responses API."""
+    with _demo.provider(story, {"OPENAI_API_KEY": "k"}) as answering:
+        assert (None, "gpt-4o-mini", True) == (answering.base_url, answering.model, answering.responses)
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    """Without langchain-openai the demo says what to install."""
+    monkeypatch.delitem(sys.modules, "lucidic_adapters.langchain._demo")
+    monkeypatch.delattr("lucidic_adapters.langchain._demo")
+    monkeypatch.setitem(sys.modules, "langchain_openai", None)
+    with pytest.raises(MissingDependencyError, match=r"langchain_openai.*lucidic-adapters\[demo\]"):
+        _demo.load_story()
