@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Final
 
+from typing_extensions import Self
+
 from lucidic._guard import guarded
 from lucidic.errors import UnknownProviderError
 
@@ -50,7 +52,7 @@ class Instrumentation:
         with guarded(f"{self.name} uninstrument"):
             undo()
 
-    def __enter__(self) -> Instrumentation:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
