@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
 from openinference.semconv.trace import SpanAttributes
@@ -24,9 +24,6 @@ from lucidic._spans._privacy import Privacy
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
 
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 PLAN_KEY: Final = "lucidic.plan"
 """Context key under which our own tracer hands its decision to the processor."""
 
@@ -44,7 +41,7 @@ class Recorder(Protocol):
 class Plan:
     """The decision that our own tracer made before it started a span."""
 
-    __slots__ = ("decision", "keyed", "parent", "trace_state")
+    __slots__ = ("decision", "keyed", "parent", "stamped", "trace_state")
 
     def __init__(
         self,
@@ -53,8 +50,11 @@ class Plan:
         parent: SpanState | None,
         trace_state: TraceState | None,
         keyed: str | None,
+        stamped: bool = False,
     ) -> None:
         self.decision = decision
+        self.stamped = stamped
+        """The span was started with its session attributes; that is cheaper than setting them after."""
         self.parent = parent
         self.trace_state = trace_state
         self.keyed = keyed
@@ -104,11 +104,8 @@ class StampProcessor(SpanProcessor):
             state = self._open.pop(span.context.span_id, None)
             if state is None:
                 return  # started before us, or under suppress_tracing
-            privacy = self._privacy()
-            if not state.masked and privacy.active:
-                self._recorder.span_ended(_private_copy(span, privacy))
-            else:
-                self._recorder.span_ended(span)
+            privacy = state.privacy or self._privacy()
+            self._recorder.span_ended(_private_copy(span, state.masked, privacy) if privacy.active else span)
 
     @override
     def shutdown(self) -> None:
@@ -176,6 +173,25 @@ class StampProcessor(SpanProcessor):
             span.set_attributes(attributes)
 
 
+def session_attributes(decision: Decision, context: Context) -> dict[str, Any]:
+    """Return the attributes that every span gets at its start: ids, and what ``using_attributes`` set."""
+    attributes: dict[str, Any] = {
+        name: value for name in _CONTEXT_ATTRIBUTES if (value := context.get(name)) is not None
+    }
+    for unused in decision.unused:
+        attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
+    if decision.session_id is not None:
+        attributes[keys.SESSION_SOURCE] = source_of(decision)
+        for key in keys.SESSION_KEYS:
+            attributes[key] = decision.session_id
+    return attributes
+
+
+def source_of(decision: Decision) -> str:
+    """Return the rule, or the framework's key, that named the session."""
+    return decision.framework.source if decision.framework is not None else str(decision.source)
+
+
 def _same_trace(parent: SpanState, span: Span) -> bool:
     return bool(parent.span.get_span_context().trace_id == span.context.trace_id)
 
@@ -200,28 +216,35 @@ def _stamp_server_ancestors(state: SpanState | None, session_id: str) -> None:
         state = state.parent
 
 
-def _private_copy(span: ReadableSpan, privacy: Privacy) -> ReadableSpan:
+def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> ReadableSpan:
     status = span.status
+    shown = status
+    if status.description and "status" not in masked:
+        shown = Status(status.status_code, privacy.text(status.description))
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=privacy.attributes(span.attributes or {}),
-        events=_private_events(span.events, privacy),
+        attributes=_private(span.attributes or {}, masked, privacy),
+        events=[
+            event
+            if (event.name, event.timestamp) in masked
+            else Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp)
+            for event in span.events
+        ],
         links=span.links,
         kind=span.kind,
-        status=Status(status.status_code, privacy.text(status.description)) if status.description else status,
+        status=shown,
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
 
 
-def _private_events(events: Iterable[Event], privacy: Privacy) -> list[Event]:
-    return [
-        Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp) for event in events
-    ]
+def _private(attributes: Mapping[str, Any], masked: set[object], privacy: Privacy) -> dict[str, Any]:
+    done = {key: value for key, value in attributes.items() if key in masked}
+    return {**done, **privacy.attributes({key: value for key, value in attributes.items() if key not in done})}
 
 
 def session_of(span: trace.Span) -> str | None:

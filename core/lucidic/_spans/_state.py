@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
+
+if TYPE_CHECKING:
+    from lucidic._spans._privacy import Privacy
 
 _STATE: Final = "_lucidic_state"
 
@@ -25,7 +28,7 @@ class TraceState:
 class SpanState:
     """The session of a span, its place in the tree, and the context it started in."""
 
-    __slots__ = ("__weakref__", "keyed", "masked", "parent", "session_id", "span", "trace")
+    __slots__ = ("__weakref__", "keyed", "masked", "parent", "privacy", "session_id", "span", "trace")
 
     def __init__(
         self,
@@ -42,8 +45,13 @@ class SpanState:
         self.trace = trace_state
         self.keyed = keyed
         """OpenInference's session key where the span started: a later one is an inner block's."""
-        self.masked = False
-        """Content was masked when it was set, so it is not masked again on the way out."""
+        self.masked: set[object] = set()
+        """Attribute keys, and (name, time) of events, that were masked when they were set.
+
+        A mask is applied once; what others put on the span is masked on the way out.
+        """
+        self.privacy: Privacy | None = None
+        """The rules of the handler that made the span; ``None``: the process's."""
 
     def is_inside(self, other: SpanState) -> bool:
         """Tell whether this span is ``other`` or runs below it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -19,7 +20,7 @@ from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
 from lucidic._spans._privacy import Privacy
-from lucidic._spans._processor import PLAN_KEY, Plan
+from lucidic._spans._processor import PLAN_KEY, Plan, session_attributes
 from lucidic._spans._state import SpanState, current_state, is_open, state_of
 
 
@@ -74,7 +75,12 @@ class LiveSpan:
     ) -> None:
         """Add an event, its attributes masked."""
         if self._span.is_recording():
-            self._span.add_event(name, self._clean(attributes or {}), time_ns)
+            at = time.time_ns() if time_ns is None else time_ns
+            given = attributes or {}
+            if self._privacy.active:
+                given = self._privacy.attributes(given)
+                self._note_masked([(name, at)])
+            self._span.add_event(name, dict(given), at)
 
     def link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link another span."""
@@ -125,14 +131,22 @@ class LiveSpan:
                 self.set(attributes)
             if isinstance(error, BaseException):
                 self.exception(error)
-                self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(_summary_of(error))))
+                self._fail(_summary_of(error))
             elif error is not None:
-                self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(error)))
+                self._fail(error)
             elif ok:
                 self._span.set_status(Status(StatusCode.OK))
             self._keep_last()
         self._span.end(end_time)
         self._forget()
+
+    def _fail(self, text: str) -> None:
+        self._note_masked(["status"])
+        self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(text)))
+
+    def _note_masked(self, names: Iterable[object]) -> None:
+        if self.state is not None:
+            self.state.masked.update(names)
 
     def _forget(self) -> None:
         if self._parent is not None:
@@ -155,7 +169,10 @@ class LiveSpan:
 
     def _clean(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in attributes.items() if value is not None}
-        return self._privacy.attributes(given) if self._privacy.active else given
+        if not self._privacy.active:
+            return given
+        self._note_masked(given)
+        return self._privacy.attributes(given)
 
 
 class AdapterTracer:
@@ -246,12 +263,16 @@ class AdapterTracer:
         if not has_parent and isinstance(left, SpanContext) and left.is_valid:
             link_list.append(Link(left, {"lucidic.link": "left_session"}))
         keyed = session_id or keyed
-        plan = Plan(decision, parent=state, trace_state=None if state is None else state.trace, keyed=keyed)
+        plan = Plan(
+            decision, parent=state, trace_state=None if state is None else state.trace, keyed=keyed, stamped=True
+        )
         privacy = self._privacy()
-        first: dict[str, Any] = {KIND: kind}
+        first = session_attributes(decision, start_in)
+        first[KIND] = kind
         if attributes:
-            given = {key: value for key, value in attributes.items() if value is not None}
-            first.update(privacy.attributes(given) if privacy.active else given)
+            first.update((key, value) for key, value in attributes.items() if value is not None)
+        if privacy.active:
+            first = privacy.attributes(first)
         span = self._tracer().start_span(
             name,
             context=Context({**start_in, PLAN_KEY: plan}),
@@ -261,8 +282,9 @@ class AdapterTracer:
             start_time=start_time,
         )
         live = LiveSpan(span, _context_below(start_in, span, session_id), privacy, above)
-        if live.state is not None:
-            live.state.masked = True
+        if privacy.active and live.state is not None:
+            live.state.privacy = privacy
+            live.state.masked.update(first)
         return live
 
 
