@@ -119,6 +119,7 @@ class Runtime:
                 self._provider = TracerProvider(span_limits=_limits(), shutdown_on_exit=False)
                 if isinstance(existing, ProxyTracerProvider):
                     trace.set_tracer_provider(self._provider)
+                    _let_the_user_set_one_later()
             return self._provider
 
     def tracer(
@@ -177,6 +178,17 @@ class Runtime:
 
     def _on_unattributed(self) -> None:
         next(self._unattributed)
+
+
+def _let_the_user_set_one_later() -> None:
+    """Keep the global place free: a provider that the user sets after us takes it, without a warning.
+
+    OpenTelemetry lets it be set once, and has no public way to say "for want of a better one" (API
+    1.45). Where the private flag has moved, the user's later call is refused, as it is among peers.
+    """
+    once = getattr(trace, "_TRACER_PROVIDER_SET_ONCE", None)
+    if getattr(once, "_done", None) is True:
+        once._done = False  # type: ignore[union-attr]  # checked on the line above
 
 
 def remove_processor(provider: Any, processor: StampProcessor) -> None:
