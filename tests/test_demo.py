@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -147,3 +149,31 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain_openai", None)
     with pytest.raises(MissingDependencyError, match=r"langchain_openai.*lucidic-adapters\[demo\]"):
         _demo.load_story()
+
+
+class Spans:
+    """A listener that gives what a test puts into it."""
+
+    def __init__(self):
+        self.waiting = queue.SimpleQueue()
+
+    def __iter__(self):
+        return iter(self.waiting.get, None)
+
+    def close(self):
+        self.waiting.put(None)
+
+
+def test_spans_are_handed_on_while_the_conversation_runs():
+    """A span reaches the caller's function before the block ends, and the last one before it is left."""
+    spans, seen, came = Spans(), [], threading.Event()
+
+    def on_span(span):
+        seen.append(span)
+        came.set()
+
+    with _demo.feeding(spans, on_span):
+        spans.waiting.put("first")
+        assert came.wait(30)
+        spans.waiting.put("last")
+    assert ["first", "last"] == seen

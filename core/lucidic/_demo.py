@@ -7,12 +7,14 @@ here is what surrounds it: which provider answers, the session, and the handler.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from lucidic._records import StoredSpan
 from lucidic.errors import MissingDependencyError
 
 
@@ -32,10 +34,23 @@ class Provider:
     scripted: bool
 
 
-def run_demo(*, on_turn: Callable[[str, str], None] | None = None) -> str:
+class Listener(Protocol):
+    """What gives finished spans until it is closed; the exporter's listeners do."""
+
+    def __iter__(self) -> Iterator[StoredSpan]: ...
+    def close(self) -> None: ...
+
+
+def run_demo(
+    *,
+    on_span: Callable[[StoredSpan], object] | None = None,
+    on_turn: Callable[[str, str], object] | None = None,
+) -> str:
     """Hold the demo's conversation in a session of its own, and return the session's id.
 
     Args:
+        on_span: called with each span of the session soon after it has finished, in one thread that is not
+            the caller's; every span has been given when this function returns.
         on_turn: called after each turn with the question and the answer.
 
     Raises:
@@ -44,11 +59,31 @@ def run_demo(*, on_turn: Callable[[str, str], None] | None = None) -> str:
     story = load_story()
 
     import lucidic as lai
+    from lucidic._runtime import runtime
     from lucidic.langchain import LucidicHandler
 
-    with lai.session(session_name=SESSION_NAME) as session_id:
+    with lai.session(session_name=SESSION_NAME) as session_id, ExitStack() as stack:
+        if on_span is not None:
+            stack.enter_context(feeding(runtime().exporter.listen(session_id), on_span))
         converse(story, thread_id=session_id, callbacks=[LucidicHandler()], on_turn=on_turn)
-    return str(session_id)
+    return session_id
+
+
+@contextmanager
+def feeding(listener: Listener, on_span: Callable[[StoredSpan], object]) -> Generator[None, None, None]:
+    """Hand a listener's spans on in a thread of its own; leaving the block waits for the last one."""
+
+    def feed() -> None:
+        for span in listener:
+            on_span(span)
+
+    thread = threading.Thread(target=feed, name="lucidic-demo", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.close()
+        thread.join()
 
 
 def converse(
@@ -56,7 +91,7 @@ def converse(
     *,
     thread_id: str,
     callbacks: Sequence[Any] = (),
-    on_turn: Callable[[str, str], None] | None = None,
+    on_turn: Callable[[str, str], object] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Hold the conversation with the provider that the environment names."""
