@@ -31,7 +31,6 @@ class Provider:
     base_url: str | None
     responses: bool
     """Whether the responses API is sure to be there; OpenAI-compatible servers often lack it."""
-    scripted: bool
 
 
 class Listener(Protocol):
@@ -41,17 +40,12 @@ class Listener(Protocol):
     def close(self) -> None: ...
 
 
-def run_demo(
-    *,
-    on_span: Callable[[StoredSpan], object] | None = None,
-    on_turn: Callable[[str, str], object] | None = None,
-) -> str:
+def run_demo(*, on_span: Callable[[StoredSpan], object] | None = None) -> str:
     """Hold the demo's conversation in a session of its own, and return the session's id.
 
     Args:
         on_span: called with each span of the session soon after it has finished, in one thread that is not
             the caller's; every span has been given when this function returns.
-        on_turn: called after each turn with the question and the answer.
 
     Raises:
         MissingDependencyError: if the extra ``demo`` is not installed.
@@ -65,7 +59,7 @@ def run_demo(
     with lai.session(session_name=SESSION_NAME) as session_id, ExitStack() as stack:
         if on_span is not None:
             stack.enter_context(feeding(runtime().exporter.listen(session_id), on_span))
-        converse(story, thread_id=session_id, callbacks=[LucidicHandler()], on_turn=on_turn)
+        converse(story, thread_id=session_id, callbacks=[LucidicHandler()])
     return session_id
 
 
@@ -91,21 +85,20 @@ def converse(
     *,
     thread_id: str,
     callbacks: Sequence[Any] = (),
-    on_turn: Callable[[str, str], object] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> None:
-    """Hold the conversation with the provider that the environment names."""
+) -> list[tuple[str, str]]:
+    """Hold the conversation with the provider that the environment names; return questions and answers."""
     with provider(story, environ) as answering:
-        for question, answer in story.converse(
-            thread_id=thread_id,
-            model=answering.model,
-            api_key=answering.api_key,
-            base_url=answering.base_url,
-            responses=answering.responses,
-            callbacks=callbacks,
-        ):
-            if on_turn is not None:
-                on_turn(question, answer)
+        return list(
+            story.converse(
+                thread_id=thread_id,
+                model=answering.model,
+                api_key=answering.api_key,
+                base_url=answering.base_url,
+                responses=answering.responses,
+                callbacks=callbacks,
+            )
+        )
 
 
 @contextmanager
@@ -122,16 +115,13 @@ def provider(story: ModuleType, environ: Mapping[str, str]) -> Generator[Provide
             api_key=api_key,
             base_url=base_url,
             responses=base_url is None,
-            scripted=False,
         )
         return
 
     from lucidic.testing import ScriptedServer
 
     with ScriptedServer(story.script) as server:
-        yield Provider(
-            model=DEFAULT_MODEL, api_key="none", base_url=server.openai_url, responses=True, scripted=True
-        )
+        yield Provider(model=DEFAULT_MODEL, api_key="none", base_url=server.openai_url, responses=True)
 
 
 def load_story() -> ModuleType:
