@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 
 import pytest
+from click.testing import CliRunner
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 
 from lucidic import _demo
+from lucidic._cli._demo import demo
+from lucidic._records import StoredSpan
 from lucidic.errors import MissingDependencyError
 from lucidic.testing import ScriptedServer
 from lucidic_adapters.langchain import _demo as story
@@ -113,9 +118,7 @@ def test_a_proxy_of_the_environment_is_not_used_for_loopback(monkeypatch):
 
 def test_without_a_key_the_scripted_server_answers():
     """Nothing but loopback is needed, and an OPENAI_BASE_URL without a key is not used."""
-    told = []
-    environ = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-    _demo.converse(story, thread_id="t", on_turn=lambda *turn: told.append(turn), environ=environ)
+    told = _demo.converse(story, thread_id="t", environ={"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})
     assert list(story.QUESTIONS) == [question for question, _ in told]
 
 
@@ -147,3 +150,73 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain_openai", None)
     with pytest.raises(MissingDependencyError, match=r"langchain_openai.*lucidic-adapters\[demo\]"):
         _demo.load_story()
+
+
+class Spans:
+    """A listener that gives what a test puts into it."""
+
+    def __init__(self):
+        self.waiting = queue.SimpleQueue()
+
+    def __iter__(self):
+        return iter(self.waiting.get, None)
+
+    def close(self):
+        self.waiting.put(None)
+
+
+def test_spans_are_handed_on_while_the_conversation_runs():
+    """A span reaches the caller's function before the block ends, and the last one before it is left."""
+    spans, seen, came = Spans(), [], threading.Event()
+
+    def on_span(span):
+        seen.append(span)
+        came.set()
+
+    with _demo.feeding(spans, on_span):
+        spans.waiting.put("first")
+        assert came.wait(30)
+        spans.waiting.put("last")
+    assert ["first", "last"] == seen
+
+
+SPAN = StoredSpan(
+    trace_id="1" * 32,
+    span_id="2" * 16,
+    parent_span_id=None,
+    name="order_assistant",
+    kind="INTERNAL",
+    status="OK",
+    status_message="",
+    start_ns=1,
+    end_ns=2,
+    session_id="s-1",
+    attributes={"openinference.span.kind": "AGENT", "output.value": "On Friday."},
+)
+
+
+def test_the_command_draws_the_spans_and_says_how_to_look_again(monkeypatch):
+    """What finishes is shown, and the last lines are commands that name the session."""
+
+    def run(*, on_span):
+        on_span(SPAN)
+        return "s-1"
+
+    monkeypatch.setattr(_demo, "run_demo", run)
+    result = CliRunner().invoke(demo)
+    assert 0 == result.exit_code
+    assert "On Friday." in result.output
+    assert ["  lucidic show s-1", "  lucidic sessions"] == result.output.splitlines()[-2:]
+
+
+@pytest.mark.parametrize("error", [MissingDependencyError("The package x", "demo"), ValueError("wrong key")])
+def test_the_command_fails_with_one_clear_message(monkeypatch, error):
+    """A missing extra or a provider's refusal is a message and exit code 1, not a traceback."""
+
+    def run(*, on_span):
+        raise error
+
+    monkeypatch.setattr(_demo, "run_demo", run)
+    result = CliRunner().invoke(demo)
+    assert (1, True) == (result.exit_code, str(error) in result.output)
+    assert "Traceback" not in result.output

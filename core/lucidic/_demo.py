@@ -7,12 +7,14 @@ here is what surrounds it: which provider answers, the session, and the handler.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from lucidic._records import StoredSpan
 from lucidic.errors import MissingDependencyError
 
 
@@ -29,14 +31,21 @@ class Provider:
     base_url: str | None
     responses: bool
     """Whether the responses API is sure to be there; OpenAI-compatible servers often lack it."""
-    scripted: bool
 
 
-def run_demo(*, on_turn: Callable[[str, str], None] | None = None) -> str:
+class Listener(Protocol):
+    """What gives finished spans until it is closed; the exporter's listeners do."""
+
+    def __iter__(self) -> Iterator[StoredSpan]: ...
+    def close(self) -> None: ...
+
+
+def run_demo(*, on_span: Callable[[StoredSpan], object] | None = None) -> str:
     """Hold the demo's conversation in a session of its own, and return the session's id.
 
     Args:
-        on_turn: called after each turn with the question and the answer.
+        on_span: called with each span of the session soon after it has finished, in one thread that is not
+            the caller's; every span has been given when this function returns.
 
     Raises:
         MissingDependencyError: if the extra ``demo`` is not installed.
@@ -44,11 +53,31 @@ def run_demo(*, on_turn: Callable[[str, str], None] | None = None) -> str:
     story = load_story()
 
     import lucidic as lai
+    from lucidic._runtime import runtime
     from lucidic.langchain import LucidicHandler
 
-    with lai.session(session_name=SESSION_NAME) as session_id:
-        converse(story, thread_id=session_id, callbacks=[LucidicHandler()], on_turn=on_turn)
-    return str(session_id)
+    with lai.session(session_name=SESSION_NAME) as session_id, ExitStack() as stack:
+        if on_span is not None:
+            stack.enter_context(feeding(runtime().exporter.listen(session_id), on_span))
+        converse(story, thread_id=session_id, callbacks=[LucidicHandler()])
+    return session_id
+
+
+@contextmanager
+def feeding(listener: Listener, on_span: Callable[[StoredSpan], object]) -> Generator[None, None, None]:
+    """Hand a listener's spans on in a thread of its own; leaving the block waits for the last one."""
+
+    def feed() -> None:
+        for span in listener:
+            on_span(span)
+
+    thread = threading.Thread(target=feed, name="lucidic-demo", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.close()
+        thread.join()
 
 
 def converse(
@@ -56,21 +85,20 @@ def converse(
     *,
     thread_id: str,
     callbacks: Sequence[Any] = (),
-    on_turn: Callable[[str, str], None] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> None:
-    """Hold the conversation with the provider that the environment names."""
+) -> list[tuple[str, str]]:
+    """Hold the conversation with the provider that the environment names; return questions and answers."""
     with provider(story, environ) as answering:
-        for question, answer in story.converse(
-            thread_id=thread_id,
-            model=answering.model,
-            api_key=answering.api_key,
-            base_url=answering.base_url,
-            responses=answering.responses,
-            callbacks=callbacks,
-        ):
-            if on_turn is not None:
-                on_turn(question, answer)
+        return list(
+            story.converse(
+                thread_id=thread_id,
+                model=answering.model,
+                api_key=answering.api_key,
+                base_url=answering.base_url,
+                responses=answering.responses,
+                callbacks=callbacks,
+            )
+        )
 
 
 @contextmanager
@@ -87,16 +115,13 @@ def provider(story: ModuleType, environ: Mapping[str, str]) -> Generator[Provide
             api_key=api_key,
             base_url=base_url,
             responses=base_url is None,
-            scripted=False,
         )
         return
 
     from lucidic.testing import ScriptedServer
 
     with ScriptedServer(story.script) as server:
-        yield Provider(
-            model=DEFAULT_MODEL, api_key="none", base_url=server.openai_url, responses=True, scripted=True
-        )
+        yield Provider(model=DEFAULT_MODEL, api_key="none", base_url=server.openai_url, responses=True)
 
 
 def load_story() -> ModuleType:

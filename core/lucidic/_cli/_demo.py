@@ -6,32 +6,37 @@ import os
 
 import click
 
+from lucidic import _demo
+from lucidic._cli._common import console
+from lucidic._view._live import LiveTree
 from lucidic.errors import MissingDependencyError
 
 
 @click.command()
 def demo() -> None:
-    """Hold a short conversation with a LangChain agent and trace it.
+    """Hold a short conversation with a LangChain agent, and watch its session.
 
     The real provider answers where OPENAI_API_KEY is set (OPENAI_MODEL and OPENAI_BASE_URL are respected);
     otherwise a scripted server on this machine does, and nothing leaves it.
     """
-    from lucidic import _demo
-
-    answering = (
-        f"{os.environ.get('OPENAI_MODEL') or _demo.DEFAULT_MODEL} answers"
-        if os.environ.get("OPENAI_API_KEY")
-        else "a scripted server on this machine answers; set OPENAI_API_KEY for a real model"
-    )
-    click.echo(f"A customer talks to a LangChain agent ({answering}).\n")
+    click.echo(f"A customer talks to a LangChain agent; {_who_answers()}.\n")
     try:
-        session_id = _demo.run_demo(on_turn=_print_turn)
+        # The demo feeds the tree from one thread of its own, and never while the block is entered or left.
+        with LiveTree(console()) as tree:
+            session_id = _demo.run_demo(on_span=tree.add)
     except MissingDependencyError as error:
         raise click.ClickException(str(error)) from error
+    except Exception as error:
+        # Whatever the provider's client raises; the trace has it in full.
+        raise click.ClickException(
+            f"The conversation failed: {error}\nSee what was traced: lucidic show"
+        ) from error
     click.echo("Look again:")
     click.echo(f"  lucidic show {session_id}")
     click.echo("  lucidic sessions")
 
 
-def _print_turn(question: str, answer: str) -> None:
-    click.echo(f"Customer: {question}\nAgent:    {answer}\n")
+def _who_answers() -> str:
+    if os.environ.get("OPENAI_API_KEY"):
+        return f"{os.environ.get('OPENAI_MODEL') or _demo.DEFAULT_MODEL} answers"
+    return "a scripted server on this machine answers (set OPENAI_API_KEY for a real model)"
