@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 from rich.console import RenderableType
@@ -17,6 +18,9 @@ from lucidic._config import Settings
 from lucidic._view._words import count, one_line
 from lucidic.errors import ConfigurationError
 
+
+if TYPE_CHECKING:
+    from lucidic._export import Health
 
 _PACKAGES: Final = (
     "lucidic-adapters",
@@ -50,7 +54,8 @@ def doctor(as_json: bool) -> None:
 
 def _report() -> dict[str, Any]:
     problems: list[str] = []
-    report: dict[str, Any] = {"versions": _versions(), "settings": {}, "store": None, "problems": problems}
+    report: dict[str, Any] = {"versions": _versions(), "settings": {}, "store": None, "ledger": None}
+    report["problems"] = problems
     try:
         settings = Settings.load()
     except ConfigurationError as error:
@@ -59,8 +64,12 @@ def _report() -> dict[str, Any]:
     report["settings"] = {name: _setting(settings, name) for name in settings.origins}
     try:
         report["store"] = _store(settings)
+        health = _health(settings)
     except UnreadableError as error:
         problems.append(error.message)
+        return report
+    report["ledger"] = _ledger(health)
+    problems.extend(_stuck(health))
     return report
 
 
@@ -97,6 +106,49 @@ def _store(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _health(settings: Settings) -> Health:
+    given = click.get_current_context().find_object(dict) or {}
+    if "health" in given:
+        return cast("Health", given["health"])
+    from lucidic._export import Exporter
+
+    return Exporter(settings.home).health()
+
+
+def _ledger(health: Health) -> dict[str, Any]:
+    """Return the books of all processes of the folder, sink by sink."""
+    return {
+        "segments": health.segments,
+        "spool_bytes": health.spool_bytes,
+        "unexplained": health.unexplained,
+        "sinks": [
+            {
+                "name": sink.name,
+                "state": sink.state,
+                "note": sink.note,
+                "produced": sink.produced,
+                "delivered": sink.delivered,
+                "rejected": sink.rejected,
+                "dropped": dict(sink.dropped),
+                "pending": sink.pending,
+                "unexplained": sink.unexplained,
+            }
+            for sink in health.sinks
+        ],
+    }
+
+
+def _stuck(health: Health) -> Iterator[str]:
+    """Yield what somebody has to do something about; what was dropped is in the books, with its reason."""
+    if health.failure is not None:
+        yield f"The journal cannot be written: {health.failure}"
+    for sink in health.sinks:
+        if sink.state in {"retrying", "paused", "failed"}:
+            yield f"Sink {sink.name} is {sink.state}: {sink.note}"
+    if health.unexplained:
+        yield f"The books do not balance: {count(health.unexplained, 'span')} unexplained. This is a bug in lucidic."
+
+
 def _draw(report: dict[str, Any]) -> None:
     screen = console()
     kept = report["store"]
@@ -111,8 +163,31 @@ def _draw(report: dict[str, Any]) -> None:
         held = f"{count(kept['sessions'], 'session')}, {count(kept['spans'], 'span')}"
         loose = f"{kept['unattributed']:,} without a session"
         parts += _section("Store", {"folder": kept["home"], "holds": f"{held}, {loose}"})
+    if report["ledger"] is not None:
+        parts += [Text("Ledger", "bold"), _draw_ledger(report["ledger"]), Text()]
     verdict = [Text(f"✗ {one_line(problem)}", "red") for problem in report["problems"]]
     show_on(screen, *parts, *(verdict or [Text("Everything is in order.", "green")]))
+
+
+def _draw_ledger(ledger: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("  SINK", "STATE"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("PRODUCED", "DELIVERED", "REJECTED", "DROPPED", "PENDING"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for sink in ledger["sinks"]:
+        dropped = sum(sink["dropped"].values())
+        reasons = f" ({', '.join(sink['dropped'])})" if dropped else ""
+        figures = (f"{sink[key]:,}" for key in ("produced", "delivered", "rejected"))
+        cells = (
+            f"  {sink['name']}",
+            sink["state"],
+            *figures,
+            f"{dropped:,}{reasons}",
+            f"{sink['pending']:,}",
+        )
+        table.add_row(*map(Text, cells))
+    return table
 
 
 def _section(title: str, facts: dict[str, str]) -> list[RenderableType]:
