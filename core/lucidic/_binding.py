@@ -7,12 +7,9 @@ threads that an instrumentation gives OpenTelemetry's context, and to other inst
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import weakref
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
@@ -30,11 +27,10 @@ LEFT_KEY: Final = "lucidic.left_span"
 
 
 class Binding:
-    """A session bound to a context. Immutable but for ``closed``."""
+    """A session bound to a context."""
 
     __slots__ = (
-        "__weakref__", "_task", "_thread", "attached", "closed", "keyed_before", "made_in", "manual", "outer",
-        "previous", "scope", "session_id",
+        "_token", "attached", "closed", "keyed_before", "made_in", "manual", "outer", "previous", "scope", "session_id",
     )  # fmt: skip
 
     def __init__(
@@ -59,26 +55,27 @@ class Binding:
         self.closed = False
         self.outer: Context | None = None
         self.attached: Context | None = None
-        self._thread = threading.get_ident()
-        task = _current_task()
-        self._task = None if task is None else weakref.ref(task)
+        self._token = _home.set(None)
 
     def is_dead_here(self) -> bool:
-        """A closed binding is dead for its owner and alive for the tasks that inherited it."""
-        if not self.closed:
+        """A closed binding is dead in the context that made it, and alive in those that inherited it."""
+        return self.closed and self.is_at_home()
+
+    def is_at_home(self) -> bool:
+        """Tell whether the current context is the very one in which the binding was made.
+
+        A token can only be reset in the context that made it; Python shows that context's identity in
+        no other way. Thread and task are no substitute: both run several contexts.
+        """
+        try:
+            _home.reset(self._token)
+        except ValueError:
             return False
-        if self._task is not None:
-            return self._task() is _current_task()
-        return self._thread == threading.get_ident() and _current_task() is None
+        self._token = _home.set(None)
+        return True
 
 
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
-
-
+_home: ContextVar[None] = ContextVar("lucidic_home")
 _current: ContextVar[Binding | None] = ContextVar("lucidic_binding", default=None)
 
 
@@ -86,6 +83,17 @@ def _alive(binding: Binding | None) -> Binding | None:
     while binding is not None and binding.closed and binding.is_dead_here():
         binding = binding.previous
     return binding
+
+
+def top() -> Binding | None:
+    """Return the innermost live binding of ours in this context."""
+    binding = _current.get()
+    if binding is None or not binding.closed:
+        return binding
+    alive = _alive(binding)
+    if alive is not binding:
+        _current.set(alive)  # closed elsewhere: what starts from here on must not inherit it
+    return alive
 
 
 def _is_inside(inner: Binding, outer: Binding | None) -> bool:
@@ -118,7 +126,7 @@ def ambient(context: Context | None = None) -> Ambient:
     """Read the binding that holds in ``context`` (default: the current one), the innermost first."""
     if context is None:
         context = otel_context.get_current()
-    mine = _alive(_current.get())
+    mine = top()
     carried_raw = context.get(_BINDING_KEY)
     keyed_raw = context.get(SESSION_KEY)
     keyed = keyed_raw if isinstance(keyed_raw, str) and keyed_raw else None
@@ -180,7 +188,7 @@ def bind(
     keyed = current.get(SESSION_KEY)
     binding = Binding(
         session_id,
-        previous=_alive(_current.get()),
+        previous=top(),
         made_in=made_in,
         keyed_before=keyed if isinstance(keyed, str) else None,
         scope=scope,
@@ -208,11 +216,15 @@ def unbind(binding: Binding) -> None:
     Never raises and never logs, wherever it is called: values are set, tokens are not used.
     """
     binding.closed = True
-    held = _current.get()
-    if held is binding:
+    step = _current.get()
+    if step is binding:
         _current.set(_alive(binding.previous))
-    elif held is not None and held.closed:
-        _current.set(_alive(held))
+    else:
+        while step is not None:
+            if step.previous is binding:
+                _take_out(binding, below=step)
+                break
+            step = step.previous
     current = otel_context.get_current()
     if current is binding.attached and binding.outer is not None:
         otel_context.attach(binding.outer)
@@ -221,24 +233,28 @@ def unbind(binding: Binding) -> None:
     binding.outer = binding.attached = None
 
 
-def _without(current: Context, binding: Binding) -> Context:
-    values: dict[str, object] = dict(current)
-    previous = _alive(binding.previous)
-    if previous is None:
+def _take_out(binding: Binding, *, below: Binding) -> None:
+    """Close a block before the one inside it: the inner one will come back to what was before both."""
+    below.previous = binding.previous
+    if below.keyed_before == binding.session_id:
+        below.keyed_before = binding.keyed_before
+    if below.outer is not None and below.outer.get(_BINDING_KEY) is binding:
+        below.outer = _without(below.outer, binding)
+
+
+def _without(context: Context, binding: Binding) -> Context:
+    """Return ``context`` with the keys that ``binding`` wrote put back to what was before it."""
+    values: dict[str, object] = dict(context)
+    if binding.previous is None:
         values.pop(_BINDING_KEY, None)
     else:
-        values[_BINDING_KEY] = previous
+        values[_BINDING_KEY] = binding.previous
     if values.get(SESSION_KEY) == binding.session_id:
         if binding.keyed_before is None:
             values.pop(SESSION_KEY, None)
         else:
             values[SESSION_KEY] = binding.keyed_before
     return Context(values)
-
-
-def top() -> Binding | None:
-    """Return the innermost live binding of ours in this context."""
-    return _alive(_current.get())
 
 
 def find(scope: object) -> Binding | None:
