@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lucidic.testing import assert_openinference, validate_openinference
 from lucidic.testing._openinference_rules import RULES
@@ -124,21 +122,13 @@ def test_the_assertion_counts_what_it_is_told_to_count():
         assert_openinference(spans, level="fatal")
 
 
-ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.just("[[")
-KEYS = sorted({key for span in conformant().values() for key in span["attributes"]})
-
-
-@given(
-    st.sampled_from(sorted(conformant())),
-    st.dictionaries(
-        st.sampled_from(KEYS),
-        ODD | st.lists(ODD, max_size=2) | st.dictionaries(st.text(), ODD, max_size=1),
-        max_size=4,
-    ),
+@pytest.mark.parametrize(
+    "value", [None, True, -1, float("nan"), "", "[[", b"\xff", [[]], [None, 1], {"a": 1}], ids=repr
 )
-def test_no_value_makes_the_validator_raise(name, values):
-    """Whatever stands in a span's attributes, the validator answers with a list."""
-    spans = conformant()
-    spans[name]["attributes"].update(values)
-
-    assert all(str(violation) for violation in validate_openinference(spans.values()))
+def test_no_value_makes_the_validator_raise(value):
+    """Whatever stands in an attribute, the validator answers with a list of readable lines."""
+    for name, span in conformant().items():
+        for key in span["attributes"]:
+            spans = conformant()
+            spans[name]["attributes"][key] = value
+            assert all(str(violation) for violation in validate_openinference(spans.values()))
