@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from lucidic import _binding, _guard
 from lucidic._runtime import replace_runtime
 from lucidic.testing import capture_spans
+
+
+# A busy machine is no failure of the code under test.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -72,7 +72,7 @@ def json_object(value: object) -> str:
 def parsed(text: str) -> object:
     """Return what a JSON text holds, or ``NOT_JSON``; NaN and infinities are no JSON."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         return NOT_JSON
 
@@ -245,4 +245,6 @@ def _name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+# Made once: json.loads and json.dumps make one for every call that differs from their defaults.
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)

@@ -28,7 +28,7 @@ from lucidic._spans._facts import (
     ToolCall,
     Video,
 )
-from lucidic._spans._json import NOT_JSON, clean, cut, dumps, json_object, parsed
+from lucidic._spans._json import DEFAULT_LIMIT, NOT_JSON, clean, cut, dumps, json_object, parsed
 
 
 Attributes: TypeAlias = "dict[str, AttributeValue]"
@@ -67,8 +67,10 @@ def message_attributes(prefix: str, messages: Iterable[Message]) -> Attributes:
             _put_content(found, key, message.content)
         for number, call in enumerate(message.tool_calls):
             _put_call(found, f"{key}{_CALLS}{number}", call)
-        put(found, key + _ANSWERS, message.tool_call_id)
-        put(found, key + _NAME, message.name)
+        if message.tool_call_id:
+            found[key + _ANSWERS] = as_text(message.tool_call_id)
+        if message.name:
+            found[key + _NAME] = as_text(message.name)
     return found
 
 
@@ -85,7 +87,7 @@ def put_texts(found: Attributes, prefix: str, suffix: str, texts: Iterable[str])
 
 def _put_content(found: Attributes, key: str, content: str | Sequence[ContentPart]) -> None:
     if isinstance(content, str):
-        found[key + _CONTENT] = cut(content)
+        found[key + _CONTENT] = as_text(content)
         return
     if len(content) == 1 and isinstance(content[0], Text):
         # More readers know message.content than message.contents.
@@ -178,6 +180,9 @@ def put_document(found: Attributes, prefix: str, document: Document) -> None:
 
 
 def as_text(value: object) -> str:
+    # Most text is short and ASCII, and a long history has hundreds of such values.
+    if type(value) is str and len(value) <= DEFAULT_LIMIT and value.isascii():
+        return value
     return cut(value) if isinstance(value, str) else dumps(value)
 
 

@@ -20,7 +20,7 @@ from openinference.semconv.trace import (
 )
 
 from lucidic._spans._facts import Document, Message, ToolSchema, Usage
-from lucidic._spans._json import clean, cut, dumps, json_object
+from lucidic._spans._json import clean, dumps, json_object
 from lucidic._spans._messages import (
     Attributes,
     as_count,
@@ -228,4 +228,4 @@ def io_attributes(input: object = None, output: object = None) -> Attributes:
 
 
 def _value(value: object) -> tuple[str, str]:
-    return (cut(value), _TEXT) if isinstance(value, str) else (dumps(value), _JSON)
+    return (as_text(value), _TEXT) if isinstance(value, str) else (dumps(value), _JSON)

@@ -70,6 +70,8 @@ def assert_openinference(
         TypeError: A span is in none of the known forms.
         ValueError: ``level`` is none of the three.
     """
+    if level not in _ORDER:
+        raise ValueError(f"level is {level!r}; it is one of {', '.join(_ORDER)}")
     counting = _ORDER[: _ORDER.index(level) + 1]
     found = [
         violation

@@ -9,7 +9,7 @@ from typing import Any, Final
 from openinference.semconv.trace import SpanAttributes
 
 from lucidic._spans._vendors import PROVIDERS, SYSTEMS
-from lucidic.testing._openinference_rules import MESSAGES, NO_JSON, ROLES, parsed, short, span_rule
+from lucidic.testing._openinference_rules import MESSAGES, NO_JSON, ROLES, among, parsed, short, span_rule
 from lucidic.testing._openinference_spans import REDACTED, Seen
 
 
@@ -50,14 +50,14 @@ def _model(span: Seen) -> Iterator[str]:
 @span_rule("L3", "warning", "llm.system is a well-known value in lower case", kinds=_LLM)
 def _known_system(span: Seen) -> Iterator[str]:
     value = span.attributes.get(SpanAttributes.LLM_SYSTEM)
-    if value and value not in SYSTEMS:
+    if value and not among(value, SYSTEMS):
         yield f"llm.system is {short(value)}; well-known are {', '.join(sorted(SYSTEMS))}"
 
 
 @span_rule("L4", "warning", "llm.provider is a well-known value in lower case", kinds=_LLM)
 def _known_provider(span: Seen) -> Iterator[str]:
     value = span.attributes.get(SpanAttributes.LLM_PROVIDER)
-    if value and value not in PROVIDERS:
+    if value and not among(value, PROVIDERS):
         yield f"llm.provider is {short(value)}; well-known are {', '.join(sorted(PROVIDERS))}"
 
 
@@ -145,7 +145,7 @@ def _roles(span: Seen) -> Iterator[str]:
         role = message.get("message.role")
         if role is None:
             yield f"{place}.message.role is missing"
-        elif role not in ROLES:
+        elif not among(role, ROLES):
             yield f"{place}.message.role is {short(role)}"
 
 
@@ -213,9 +213,9 @@ def _calls_have_ids(span: Seen) -> Iterator[str]:
 
 @span_rule("E7", "warning", "tool messages answer a call that was made before")
 def _answers(span: Seen) -> Iterator[str]:
-    made: set[Any] = set()
+    made: list[Any] = []
     for place, message in _messages(span):
-        made |= {call.get("tool_call.id") for _, call in _calls(place, message)}
+        made += [call.get("tool_call.id") for _, call in _calls(place, message)]
         if message.get("message.role") != "tool":
             continue
         answered = message.get("message.tool_call_id")

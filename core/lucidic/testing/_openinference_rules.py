@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -123,6 +123,11 @@ def parsed(text: object) -> Any:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return NO_JSON
+
+
+def among(value: object, known: Collection[str]) -> bool:
+    """Say whether a value is one of some strings; it may be of any type, hashable or not."""
+    return isinstance(value, str) and value in known
 
 
 def short(value: object) -> str:

@@ -103,13 +103,13 @@ class Trace:
         ]
 
     @cached_property
-    def session_ids(self) -> list[Any]:
-        """The ``session.id`` values of the trace, each once, in the order they appear."""
-        found: list[Any] = []
+    def sessions(self) -> list[tuple[Seen, Any]]:
+        """The ``session.id`` values of the trace, each once, with the first span that has it."""
+        found: list[tuple[Seen, Any]] = []
         for span in self.spans:
             value = span.attributes.get(SESSION_ID)
-            if value is not None and value not in found:
-                found.append(value)
+            if value is not None and value not in [known for _, known in found]:
+                found.append((span, value))
         return found
 
 

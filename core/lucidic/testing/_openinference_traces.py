@@ -20,7 +20,7 @@ _MAX_ID: Final = 200
 
 @trace_rule("G1", "error", "graph.node.parent_id names a node of the trace")
 def _graph(trace: Trace) -> Iterator[Finding]:
-    nodes = {span.attributes.get(SpanAttributes.GRAPH_NODE_ID) for span in trace.spans}
+    nodes = [span.attributes.get(SpanAttributes.GRAPH_NODE_ID) for span in trace.spans]
     for span in trace.spans:
         parent = span.attributes.get(SpanAttributes.GRAPH_NODE_PARENT_ID)
         if parent and parent not in nodes:
@@ -70,22 +70,22 @@ def _dropped(span: Seen) -> Iterator[str]:
 
 @trace_rule("S0", "error", "every trace has a session.id", session=True)
 def _has_session(trace: Trace) -> Iterator[Finding]:
-    if not trace.session_ids:
+    if not trace.sessions:
         yield Finding((trace.roots or trace.spans)[0], "no span of the trace has session.id")
 
 
 @trace_rule("S1", "error", "every span of a trace with a session has session.id", session=True)
 def _every_span(trace: Trace) -> Iterator[Finding]:
     for span in trace.spans:
-        if trace.session_ids and SESSION_ID not in span.attributes:
+        if trace.sessions and SESSION_ID not in span.attributes:
             yield Finding(
-                span, f"session.id is missing; the trace is of session {short(trace.session_ids[0])}"
+                span, f"session.id is missing; the trace is of session {short(trace.sessions[0][1])}"
             )
 
 
 @trace_rule("S2", "error", "a trace has one session.id", session=True)
 def _one_session(trace: Trace) -> Iterator[Finding]:
-    first, *others = trace.session_ids or [None]
+    first, *others = [found for _, found in trace.sessions] or [None]
     for span in trace.spans:
         if (found := span.attributes.get(SESSION_ID)) in others:
             yield Finding(span, f"session.id is {short(found)}, others of the trace have {short(first)}")
@@ -93,8 +93,7 @@ def _one_session(trace: Trace) -> Iterator[Finding]:
 
 @trace_rule("S3", "error", "session.id is a string that every backend takes", session=True)
 def _takeable(trace: Trace) -> Iterator[Finding]:
-    for found in trace.session_ids:
-        span = next(span for span in trace.spans if span.attributes.get(SESSION_ID) == found)
+    for span, found in trace.sessions:
         if not isinstance(found, str):
             yield Finding(span, f"session.id is {type(found).__name__}, not a string")
         elif not found.strip():

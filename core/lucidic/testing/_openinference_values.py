@@ -12,7 +12,16 @@ from openinference.semconv.trace import (
     SpanAttributes,
 )
 
-from lucidic.testing._openinference_rules import KINDS, LISTS, MESSAGES, NO_JSON, parsed, short, span_rule
+from lucidic.testing._openinference_rules import (
+    KINDS,
+    LISTS,
+    MESSAGES,
+    NO_JSON,
+    among,
+    parsed,
+    short,
+    span_rule,
+)
 from lucidic.testing._openinference_spans import REDACTED, Seen
 
 
@@ -103,7 +112,7 @@ def _kind(span: Seen) -> Iterator[str]:
 
 @span_rule("K2", "error", "the kind is one of the known upper-case values")
 def _known_kind(span: Seen) -> Iterator[str]:
-    if span.kind is not None and span.kind not in KINDS:
+    if span.kind is not None and not among(span.kind, KINDS):
         yield f"openinference.span.kind is {short(span.kind)}; known are {', '.join(sorted(KINDS))}"
 
 
@@ -190,7 +199,7 @@ def _json_strings(span: Seen) -> Iterator[str]:
 @span_rule("M1", "error", "mime types are text/plain or application/json")
 def _mime_types(span: Seen) -> Iterator[str]:
     for _, mime in _IO:
-        if mime in span.attributes and span.attributes[mime] not in _MIME_TYPES:
+        if mime in span.attributes and not among(span.attributes[mime], _MIME_TYPES):
             yield f"{mime} is {short(span.attributes[mime])}"
 
 
