@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -22,6 +22,7 @@ from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
+from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
 
 
 PLAN_KEY: Final = "lucidic.plan"
@@ -104,6 +105,9 @@ class StampProcessor(SpanProcessor):
             state = self._open.pop(span.context.span_id, None)
             if state is None:
                 return  # started before us, or under suppress_tracing
+            attributes = span.attributes or {}
+            if has_tokens(attributes) and counted_above(state):
+                span = _copy(span, attributes=without_tokens(attributes))
             privacy = state.privacy or self._privacy()
             self._recorder.span_ended(_private_copy(span, state.masked, privacy) if privacy.active else span)
 
@@ -221,21 +225,34 @@ def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> 
     shown = status
     if status.description and "status" not in masked:
         shown = Status(status.status_code, privacy.text(status.description))
+    events = [
+        event
+        if (event.name, event.timestamp) in masked
+        else Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp)
+        for event in span.events
+    ]
+    return _copy(
+        span, attributes=_private(span.attributes or {}, masked, privacy), events=events, status=shown
+    )
+
+
+def _copy(
+    span: ReadableSpan,
+    *,
+    attributes: Mapping[str, Any],
+    events: Sequence[Event] | None = None,
+    status: Status | None = None,
+) -> ReadableSpan:
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=_private(span.attributes or {}, masked, privacy),
-        events=[
-            event
-            if (event.name, event.timestamp) in masked
-            else Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp)
-            for event in span.events
-        ],
+        attributes=attributes,
+        events=span.events if events is None else events,
         links=span.links,
         kind=span.kind,
-        status=shown,
+        status=span.status if status is None else status,
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
@@ -244,7 +261,10 @@ def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> 
 
 def _private(attributes: Mapping[str, Any], masked: set[object], privacy: Privacy) -> dict[str, Any]:
     done = {key: value for key, value in attributes.items() if key in masked}
-    return {**done, **privacy.attributes({key: value for key, value in attributes.items() if key not in done})}
+    return {
+        **done,
+        **privacy.attributes({key: value for key, value in attributes.items() if key not in done}),
+    }
 
 
 def session_of(span: trace.Span) -> str | None:

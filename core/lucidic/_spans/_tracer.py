@@ -264,7 +264,11 @@ class AdapterTracer:
             link_list.append(Link(left, {"lucidic.link": "left_session"}))
         keyed = session_id or keyed
         plan = Plan(
-            decision, parent=state, trace_state=None if state is None else state.trace, keyed=keyed, stamped=True
+            decision,
+            parent=state,
+            trace_state=None if state is None else state.trace,
+            keyed=keyed,
+            stamped=True,
         )
         privacy = self._privacy()
         first = session_attributes(decision, start_in)
