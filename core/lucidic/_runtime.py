@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from lucidic._export import Exporter
 
 _MANY_ATTRIBUTES = 10_000
-"""OpenInference's own provider has the same limit; OpenTelemetry's 128 drops session ids first."""
+"""OpenInference's own provider has the same limit."""
+_OTEL_DEFAULT_LIMIT = 128
+"""Drops the oldest attributes, session ids first."""
 
 
 class Runtime:
@@ -138,7 +140,7 @@ class Runtime:
         def current_tracer() -> Tracer:
             target = self.provider(provider)
             if not cached or cached[0][0] is not target:
-                cached[:] = [(target, target.get_tracer(scope, version))]
+                cached[:] = [(target, _roomy(target.get_tracer(scope, version)))]
             return cached[0][1]
 
         return AdapterTracer(
@@ -178,6 +180,18 @@ class Runtime:
 
     def _on_unattributed(self) -> None:
         next(self._unattributed)
+
+
+def _roomy(tracer: Tracer) -> Tracer:
+    """Raise OpenTelemetry's default attribute limit for our own tracer on somebody else's provider.
+
+    A limit that the user chose stays. OpenTelemetry has no public way (SDK 1.45); where the private
+    field has moved, the essentials are set last and survive, and long histories lose their oldest part.
+    """
+    limits = getattr(tracer, "_span_limits", None)
+    if isinstance(limits, SpanLimits) and limits.max_span_attributes == _OTEL_DEFAULT_LIMIT:
+        tracer._span_limits = _limits()  # type: ignore[attr-defined]  # looked up on the line above
+    return tracer
 
 
 def _let_the_user_set_one_later() -> None:

@@ -33,13 +33,15 @@ _SMALLEST_LIMIT = 100
 class LiveSpan:
     """A span that an adapter has started and will end; every method is safe to call at any time."""
 
-    __slots__ = ("_children", "_parent", "_privacy", "_span", "context", "state")
+    __slots__ = ("_children", "_kept", "_parent", "_privacy", "_set", "_span", "context", "state")
 
     def __init__(self, span: Span, context: Context, privacy: Privacy, parent: LiveSpan | None) -> None:
         self._span = span
         self._privacy = privacy
         self._parent = parent
         self._children: dict[int, LiveSpan] = {}
+        self._kept: dict[str, Any] = {}
+        self._set = 0
         self.context = context
         """An OpenTelemetry context in which this span is current, for the user code below it."""
         self.state = state_of(span)
@@ -64,7 +66,16 @@ class LiveSpan:
     def set(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes, masked; ``None`` values are left out."""
         if attributes and self._span.is_recording():
-            self._span.set_attributes(self._clean(attributes))
+            clean = self._clean(attributes)
+            self.note(clean)
+            self._span.set_attributes(clean)
+
+    def note(self, attributes: Mapping[str, Any]) -> None:
+        """Remember what must be set again at the end if the span holds more than its limit."""
+        self._set += len(attributes)
+        for key in _KEPT_LAST:
+            if key in attributes:
+                self._kept[key] = attributes[key]
 
     def rename(self, name: str) -> None:
         """Change the span's name."""
@@ -158,14 +169,8 @@ class LiveSpan:
             child.end(ok=False, attributes={keys.INCOMPLETE: True}, end_time=end_time)
 
     def _keep_last(self) -> None:
-        span = self._span
-        attributes = span.attributes if isinstance(span, ReadableSpan) else None
-        if attributes is None or len(attributes) < _SMALLEST_LIMIT:
-            return
-        last = {key: attributes[key] for key in _KEPT_LAST if key in attributes}
-        if self.state is not None and self.state.session_id is not None:
-            last.update(dict.fromkeys(keys.SESSION_KEYS, self.state.session_id))
-        span.set_attributes(last)
+        if self._set >= _SMALLEST_LIMIT:
+            self._span.set_attributes(self._kept)
 
     def _clean(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in attributes.items() if value is not None}
@@ -286,6 +291,7 @@ class AdapterTracer:
             start_time=start_time,
         )
         live = LiveSpan(span, _context_below(start_in, span, session_id), privacy, above)
+        live.note(first)
         if privacy.active and live.state is not None:
             live.state.privacy = privacy
             live.state.masked.update(first)
