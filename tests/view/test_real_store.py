@@ -42,7 +42,12 @@ def test_a_session_of_this_process_is_listed_shown_and_counted():
     assert shown.startswith("Session Real\nreal-1\nfinished · ")
     assert "  You    Hello?\n  Answer Hi.\n  agent bob" in shown
     (listed,) = json.loads(lucidic("sessions", "--json").stdout)
-    assert (listed["id"], listed["name"], listed["state"], listed["spans"]) == ("real-1", "Real", "finished", 1)
+    assert (listed["id"], listed["name"], listed["state"], listed["spans"]) == (
+        "real-1",
+        "Real",
+        "finished",
+        1,
+    )
     report = json.loads(lucidic("doctor", "--json").stdout)
     assert (report["ledger"]["unexplained"], report["problems"]) == (0, [])
     assert json.loads(lucidic("stats", "--json").stdout)["agent"][0]["name"] == "bob"
@@ -68,3 +73,15 @@ def test_a_damaged_store_and_a_missing_folder_are_one_line(tmp_path, monkeypatch
         result = lucidic("sessions")
         assert result.exit_code == 3
         assert said in result.stderr
+
+
+def test_show_displays_the_bound_session_before_the_newest():
+    """lai.show() in a cell inside a session shows that session; outside, the newest; by id, any."""
+    for name in ("one", "two"):
+        with lai.session(name, session_id=name):
+            pass
+    with lai.bind_session("one"):
+        assert lai.show().session.session_id == "one"
+    assert lai.show().session.session_id == "two"
+    assert lai.show("one").session.name == "one"
+    assert '<div class="lucidic"' in lai.show()._repr_html_()
