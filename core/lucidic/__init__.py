@@ -21,6 +21,7 @@ from lucidic._api import (
     set_active_session,
 )
 from lucidic._providers import Instrumentation, instrument
+from lucidic._view import show
 
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "session",
     "session_async",
     "set_active_session",
+    "show",
 ]

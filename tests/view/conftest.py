@@ -152,7 +152,7 @@ class FakeReader:
             if (name is None or known.name == name)
             and (state is None or known.state == state)
             and (since_ns is None or known.started_ns >= since_ns)
-            and (until_ns is None or known.started_ns <= until_ns)
+            and (until_ns is None or known.started_ns < until_ns)
             and (user_id is None or known.fields.get("user_id") == user_id)
             and (tag is None or tag in known.fields.get("tags", []))
         ]

@@ -49,7 +49,8 @@ def store() -> Generator[Reader, None, None]:
         reader.catch_up()
         yield reader
     except (StoreError, OSError) as error:
-        raise UnreadableError(f"{error} {_advice(error)}") from error
+        said = str(error).rstrip(".")
+        raise UnreadableError(f"{said}. {_advice(error)}") from error
     except ConfigurationError as error:
         raise UnreadableError(str(error)) from error
 

@@ -11,7 +11,7 @@ from lucidic._cli._common import console, find_session, show_on, store
 from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import Reader
 from lucidic._view._live import LiveTree
-from lucidic._view._terminal import draw_header
+from lucidic._view._terminal import draw_sums, draw_title
 
 
 @click.command()
@@ -62,13 +62,18 @@ def _tail_one(
 ) -> StoredSession | None:
     """Follow one session; return the newer one to go over to, or None when done."""
     screen = console()
-    show_on(screen, draw_header(session), "")
+    show_on(screen, draw_title(session), "")
+    told = False
     with LiveTree(screen) as tree:
         for arrived in _arrivals(reader, session.session_id):
             tree.add(*arrived)
-            now = reader.session(session.session_id)
-            if until_end and now is not None and now.state != "active" and not arrived:
-                return None
+            now = reader.session(session.session_id) or session
+            if now.state != "active" and not arrived:
+                if not told:
+                    screen.print(draw_sums(now))
+                told = True
+                if until_end:
+                    return None
             newest = reader.sessions(limit=1)
             if switch and newest and newest[0].session_id != session.session_id:
                 return newest[0]

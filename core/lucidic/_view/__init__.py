@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lucidic._view._reader import Reader
 
 
-__all__ = ["Reader"]
+if TYPE_CHECKING:
+    from lucidic._view._notebook import SessionView
+
+__all__ = ["Reader", "show"]
+
+
+def show(session_id: str | None = None) -> SessionView:
+    """Return a session to look at: the last value of a notebook cell displays it, ``print`` writes it as text.
+
+    Reads the local store, with everything in it that this and other processes have recorded so far.
+
+    Args:
+        session_id: Which session; by default the one bound here, and where none is bound, the newest.
+
+    Raises:
+        InvalidOperationError: There are no sessions yet.
+        SessionNotFoundError: There is no such session.
+        StoreError: The local store cannot be read.
+
+    """
+    from lucidic._api import current_session_id
+    from lucidic._export import Store
+    from lucidic._runtime import runtime
+    from lucidic._view._notebook import view_session
+
+    reader = Store(runtime().settings.home)
+    try:
+        return view_session(reader, session_id if session_id is not None else current_session_id())
+    finally:
+        reader.close()

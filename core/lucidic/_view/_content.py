@@ -41,6 +41,8 @@ class Message:
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    images: tuple[str, ...] = ()
+    """Addresses of images, data URIs included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ def _message(given: dict[str, Any]) -> Message:
             for call in calls
         ),
         text_of(given.get("tool_call_id")),
+        tuple(url for part in parts if (url := text_of(_below(_below(part, "image"), "image").get("url")))),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Final
+from typing import Final, Protocol
 
 from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import _tree
@@ -30,8 +30,18 @@ def escaped(text: str) -> str:
     return escape(safe(text), quote=True)
 
 
-class Budget:
-    """Cuts texts so that one drawing stays small enough to keep in a notebook."""
+class Drawing(Protocol):
+    """How a drawing treats texts, and what it puts below a span's line."""
+
+    def cut(self, text: str) -> str:
+        """Return a text escaped, and cut where it is too long."""
+
+    def row(self, span: StoredSpan) -> tuple[str, str]:
+        """Return the attributes of a span's row and its content, both as HTML."""
+
+
+class Embedded:
+    """A drawing that carries all content with it, cut so that it stays small enough to keep in a notebook."""
 
     def __init__(self, left: int = _CONTENT_LIMIT) -> None:
         self._left = left
@@ -44,11 +54,15 @@ class Budget:
             return escaped(text)
         return f'{escaped(text[:limit])} <em class="lc-note">… {len(text) - limit:,} more characters</em>'
 
+    def row(self, span: StoredSpan) -> tuple[str, str]:
+        """Return the span's content."""
+        return "", draw_content(span, self)
 
-def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], *, budget: Budget | None = None) -> str:
+
+def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], drawing: Drawing | None = None) -> str:
     """Return a session as one block: header, then each turn as a conversation with its tree and waterfall."""
-    budget = budget or Budget()
-    drawn = "".join(draw_turn(turn, budget, is_open=len(turns) <= _OPEN_TURNS) for turn in turns)
+    drawing = drawing or Embedded()
+    drawn = "".join(draw_turn(turn, drawing, is_open=len(turns) <= _OPEN_TURNS) for turn in turns)
     body = drawn or '<p class="lc-note">No spans yet.</p>'
     label = escaped(session.name or session.session_id)
     head = draw_header(session)
@@ -90,7 +104,7 @@ def draw_header(session: StoredSession) -> str:
     )
 
 
-def draw_turn(turn: _tree.Turn, budget: Budget, *, is_open: bool = True) -> str:
+def draw_turn(turn: _tree.Turn, drawing: Drawing, *, is_open: bool = True) -> str:
     """Return one turn: the words, and below them tree and waterfall, folded to begin with when it went well."""
     figures = [clock(turn.start_ns), duration(turn.end_ns - turn.start_ns)]
     if turn.tokens.total:
@@ -99,15 +113,16 @@ def draw_turn(turn: _tree.Turn, budget: Budget, *, is_open: bool = True) -> str:
     rootless = "" if turn.root is not None else ' · <b class="lc-warn">no root span</b>'
     rows, steps = _tree.fold(turn.top)
     scale = _Scale(turn)
-    lines = "".join(_row(row, 0, scale, budget) for row in rows) + _steps(steps, 0)
+    lines = "".join(_row(row, 0, scale, drawing) for row in rows) + _steps(steps, 0)
     return (
-        f'<details class="lc-turn"{" open" if is_open else ""}><summary><b>Turn {turn.number}</b>'
+        f'<details class="lc-turn" data-key="{turn.trace_id}" data-version="{len(turn.spans)}"'
+        f"{' open' if is_open else ''}><summary><b>Turn {turn.number}</b>"
         f' <span class="lc-note">{" · ".join(figures)}</span>{failed}{rootless}</summary>'
-        f'{_words(turn, budget)}<div class="lc-tree">{lines}</div></details>'
+        f'{_words(turn, drawing)}<div class="lc-tree">{lines}</div></details>'
     )
 
 
-def _words(turn: _tree.Turn, budget: Budget) -> str:
+def _words(turn: _tree.Turn, drawing: Drawing) -> str:
     said = []
     if turn.user:
         said.append(("user", "You", turn.user))
@@ -116,7 +131,7 @@ def _words(turn: _tree.Turn, budget: Budget) -> str:
     elif turn.answer:
         said.append(("answer", "Answer", turn.answer))
     return "".join(
-        f'<div class="lc-said lc-{who}"><span class="lc-who">{label}</span><div>{budget.cut(text)}</div></div>'
+        f'<div class="lc-said lc-{who}"><span class="lc-who">{label}</span><div>{drawing.cut(text)}</div></div>'
         for who, label, text in said
     )
 
@@ -134,22 +149,23 @@ class _Scale:
         return f'<i style="margin-left:{left:.2f}%;width:{width:.2f}%"></i>'
 
 
-def _row(row: _tree.Row, depth: int, scale: _Scale, budget: Budget) -> str:
+def _row(row: _tree.Row, depth: int, scale: _Scale, drawing: Drawing) -> str:
     span = row.span
     words = headline(span, row.via).plain
     mark = "✗ " if span.status == "ERROR" else ""
     kind = kind_word(span)
     rest = words.removeprefix(mark).removeprefix(kind).strip()
     bad = " lc-failed" if mark else ""
-    below = "".join(_row(child, depth + 1, scale, budget) for child in row.children) + _steps(
+    below = "".join(_row(child, depth + 1, scale, drawing) for child in row.children) + _steps(
         row.steps, depth + 1
     )
+    more, content = drawing.row(span)
     return (
-        f'<details class="lc-row lc-k-{_class(kind)}{bad}"><summary style="--lc-depth:{depth}">'
+        f'<details class="lc-row lc-k-{_class(kind)}{bad}"{more}><summary style="--lc-depth:{depth}">'
         f'<span class="lc-what">{mark}<b>{escaped(kind)}</b> {escaped(rest)}</span>'
         f'<span class="lc-bar" aria-hidden="true">{scale.bar(span)}</span>'
         f'<span class="lc-time">{duration(span.end_ns - span.start_ns)}</span></summary>'
-        f'<div class="lc-content">{draw_content(span, budget)}</div></details>{below}'
+        f'<div class="lc-content">{content}</div></details>{below}'
     )
 
 
@@ -167,14 +183,14 @@ def _steps(names: Sequence[str], depth: int) -> str:
     )
 
 
-def draw_content(span: StoredSpan, budget: Budget) -> str:
+def draw_content(span: StoredSpan, drawing: Drawing) -> str:
     """Return the whole content of a span: messages, arguments, results, error and stack trace."""
     parts = [
-        f"<dt>{escaped(one_line(label, 30))}</dt><dd><pre>{budget.cut(text)}</pre></dd>"
+        f"<dt>{escaped(one_line(label, 30))}</dt><dd><pre>{drawing.cut(text)}</pre></dd>"
         for label, text in blocks(span)
     ]
     parts += [
-        f'<dt class="lc-bad">{label}</dt><dd><pre>{budget.cut(text)}</pre></dd>'
+        f'<dt class="lc-bad">{label}</dt><dd><pre>{drawing.cut(text)}</pre></dd>'
         for label, text in _failure(span)
     ]
     ids = f"{escaped(span.name)} · span {span.span_id} · trace {span.trace_id}"

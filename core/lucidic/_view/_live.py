@@ -83,10 +83,10 @@ class LiveTree:
         """Redraw the unfinished turns, and print the turns that are ``closed`` now above them."""
         self._closed.update(closed)
         open_turns = [draw_turn(turn, rootless="running") for turn in self._open_turns()[-_MAX_OPEN:]]
-        live.update(Group(*open_turns))
+        # Refreshed first: what is printed above a live region draws the region again as it was last refreshed.
+        live.update(Group(*open_turns), refresh=True)
         for trace_id in dict.fromkeys(closed):
             self._console.print(Group(draw_turn(self._turn(trace_id)), Text()))
-        live.refresh()
 
     def _open_turns(self) -> list[_tree.Turn]:
         return [self._turn(trace_id) for trace_id in self._spans if trace_id not in self._closed]

@@ -15,7 +15,7 @@ from rich.tree import Tree
 from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import _tree
 from lucidic._view._content import failure, kind, text_of
-from lucidic._view._lines import blocks, headline, kind_word, outcome
+from lucidic._view._lines import blocks, headline, outcome
 from lucidic._view._speech import model_words
 from lucidic._view._words import clock, count, day_and_clock, duration, one_line, safe
 
@@ -46,21 +46,30 @@ def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], look: Look
     return Group(*parts)
 
 
-def draw_header(session: StoredSession) -> Group:
-    """Return name, id, state, sums and origin of a session in two to four lines."""
+def draw_title(session: StoredSession) -> Group:
+    """Return name and id of a session in one or two lines."""
     title = Text("Session ", "dim")
     title.append(one_line(session.name or session.session_id), "bold")
-    lines = [title]
-    if session.name:
-        lines.append(Text(safe(session.session_id), "dim"))
+    return Group(title, *([Text(safe(session.session_id), "dim")] if session.name else []))
+
+
+def draw_header(session: StoredSession) -> Group:
+    """Return name, id, state, sums and origin of a session in three or four lines."""
+    about = [f"started {day_and_clock(session.started_ns)}", f"id from {one_line(session.source)}"]
+    return Group(
+        draw_title(session), draw_sums(session), Text(" · ".join([*about, *_fields(session)]), "dim")
+    )
+
+
+def draw_sums(session: StoredSession) -> Text:
+    """Return state, length and counts of a session in one line."""
     sums = [count(session.traces, "turn"), count(session.spans, "span"), count(session.total_tokens, "token")]
     if session.ended_ns is not None:
         sums.insert(0, duration(session.ended_ns - session.started_ns))
     line = Text(session.state, STATE_STYLES[session.state]).append(" · " + " · ".join(sums))
     if session.errors:
         line.append(" · ").append(count(session.errors, "failed span"), "bold red")
-    about = [f"started {day_and_clock(session.started_ns)}", f"id from {one_line(session.source)}"]
-    return Group(*lines, line, Text(" · ".join([*about, *_fields(session)]), "dim"))
+    return line
 
 
 def _fields(session: StoredSession) -> Iterator[str]:
@@ -205,6 +214,3 @@ def _timed(line: Text, nanoseconds: int) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_row(line, Text(duration(nanoseconds)))
     return table
-
-
-__all__ = ["STATE_STYLES", "Look", "draw_header", "draw_session", "draw_turn", "kind_word"]
