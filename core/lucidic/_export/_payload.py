@@ -93,9 +93,19 @@ def pack_origin(span: ReadableSpan) -> tuple[bytes, bytes]:
         encode_scope(scope),
         utf8((scope.schema_url or "") if scope else ""),
     )
-    body = _LENGTHS.pack(*map(len, parts)) + b"".join(parts)
+    body = _pack_parts(parts)
     key = hashlib.blake2s(body, digest_size=8).digest()
     return key, key + body
+
+
+def pack_origin_record(origin: Origin) -> bytes:
+    """Pack an origin that was unpacked before."""
+    schemas = origin.resource_schema.encode(), origin.scope_schema.encode()
+    return origin.key + _pack_parts((origin.resource, schemas[0], origin.scope, schemas[1]))
+
+
+def _pack_parts(parts: tuple[bytes, ...]) -> bytes:
+    return _LENGTHS.pack(*map(len, parts)) + b"".join(parts)
 
 
 def unpack_origin(payload: bytes) -> Origin:

@@ -1,0 +1,128 @@
+"""The thread that serves one sink, so that no sink holds up another one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from lucidic._export._book import FOLDER
+from lucidic._export._leader import Leadership
+from lucidic._export._options import ExportOptions
+
+
+logger = logging.getLogger("lucidic.export")
+
+
+class Worker:
+    """Serve a sink in a thread of its own, as the sink's leader among the processes that share the folder.
+
+    Creating it starts no thread. ``wake`` and ``hurry`` take no lock and may be called from anywhere.
+    """
+
+    def __init__(self, name: str, spool: Path, options: ExportOptions, progress: Callable[[], None]) -> None:
+        self.name = name
+        self._spool = spool
+        self._options = options
+        self._progress = progress
+        self._begin()
+
+    def _begin(self) -> None:
+        self._leader = Leadership(self._spool / FOLDER / f"{self.name}.lock")
+        self._queue: queue.SimpleQueue[Literal["wake", "hurry"]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._not_before = 0.0
+        self._asked_to_wait = False
+        self._attempts = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def attempts(self) -> int:
+        """How often the worker has tried to deliver; a flush knows by it that its wish was heard."""
+        return self._attempts
+
+    def start(self) -> None:
+        """Start the thread, once. Where none can start, the next process delivers."""
+        if self._thread is not None or self._stopping:
+            return
+        self._thread = threading.Thread(target=self._run, name=f"lucidic-{self.name}", daemon=True)
+        with contextlib.suppress(RuntimeError):
+            self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is something to deliver."""
+        self._queue.put("wake")
+
+    def hurry(self) -> None:
+        """Say that somebody waits: try at once, unless the sink itself asked to wait."""
+        self._queue.put("hurry")
+
+    def stop(self) -> None:
+        """End the thread as soon as nothing more can be delivered now."""
+        self._stopping = True
+        self._queue.put("hurry")
+
+    def forked(self) -> None:
+        """Begin anew in a forked child, where the parent's thread does not exist."""
+        self._leader.abandon()
+        self._begin()
+
+    def run_here(self) -> None:
+        """Do the thread's work in the caller's thread, where no thread could start."""
+        while self._step():
+            pass
+        self._leader.release()
+
+    def _run(self) -> None:
+        while True:
+            more = self._step()
+            self._attempts += 1
+            self._progress()
+            if more:
+                continue
+            if self._stopping:
+                break
+            self._wait()
+        self._leader.release()
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def _wait(self) -> None:
+        """Wait for work; while the sink is to be left alone, at least that long."""
+        until = max(self._not_before, time.monotonic() + self._options.poll)
+        while (left := until - time.monotonic()) > 0:
+            try:
+                token = self._queue.get(timeout=left)
+            except queue.Empty:
+                return
+            if token == "hurry" and not self._asked_to_wait:  # noqa: S105 - no password
+                self._not_before = 0.0
+            if self._stopping or time.monotonic() >= self._not_before:
+                return
+
+    def _step(self) -> bool:
+        """Deliver one batch; return whether to go on at once. Never raises."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free what the sink holds."""
+        raise NotImplementedError
+
+    def reached(self, targets: Mapping[str, int]) -> bool:
+        """Tell whether these segments are delivered up to these offsets, by whichever process."""
+        raise NotImplementedError
+
+    @property
+    def blocked(self) -> bool:
+        """Whether waiting does not help."""
+        raise NotImplementedError
