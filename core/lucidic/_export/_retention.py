@@ -1,5 +1,6 @@
 """Which segments go, and when: after every sink has them and the grace time, or when the folder is too full or they
-are too old; then what no sink had is dropped, the oldest first, and counted."""
+are too old; then what no sink had is dropped, the oldest first, and counted.
+"""
 
 from __future__ import annotations
 

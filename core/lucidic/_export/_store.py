@@ -246,10 +246,7 @@ class Store:
             if self._engine is None:
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 engine = open_engine(self.path)
-                with engine.connect().execution_options(lucidic_write=True) as connection, connection.begin():
-                    metadata.create_all(connection)
-                    version = {"key": "schema", "value": str(SCHEMA_VERSION)}
-                    connection.execute(upsert(meta, connection, update=False), [version])
+                _prepare(engine)
                 self._engine = engine
             return self._engine
 
@@ -283,6 +280,17 @@ def _has_news(path: Path, offset: int, *, done: bool) -> bool:
         return path.stat().st_size > offset or (not done and not is_open(path))
     except FileNotFoundError:
         return False
+
+
+def _prepare(engine: sa.Engine) -> None:
+    # Looked at first: making tables waits for whoever is writing.
+    with engine.connect() as connection, connection.begin():
+        if sa.inspect(connection).has_table(meta.name):
+            return
+    with engine.connect().execution_options(lucidic_write=True) as connection, connection.begin():
+        metadata.create_all(connection)
+        version = {"key": "schema", "value": str(SCHEMA_VERSION)}
+        connection.execute(upsert(meta, connection, update=False), [version])
 
 
 def _position(row: Any) -> Position:

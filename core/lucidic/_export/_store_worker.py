@@ -22,7 +22,7 @@ logger = logging.getLogger("lucidic.export")
 class StoreWorker(Worker):
     """Import the journal into the store as it grows.
 
-    Any process may import; that one of them does it for all saves the others the work.
+    Any process may import; that one of them does it for all saves the others the work, until somebody waits.
     """
 
     def __init__(
@@ -34,11 +34,8 @@ class StoreWorker(Worker):
         super().__init__(SINK, spool, options, progress)
 
     def reached(self, targets: Mapping[str, int]) -> bool:
-        """See Worker. A process that does not lead imports by itself when somebody waits for it."""
+        """See Worker."""
         with contextlib.suppress(StoreError, OSError):
-            if not self._leader.held:
-                while self.store.import_once():
-                    pass
             positions = self.store.positions()
             return all(name in positions and positions[name].offset >= size for name, size in targets.items())
         return False
@@ -55,7 +52,7 @@ class StoreWorker(Worker):
         if time.monotonic() < self._not_before:
             return False
         try:
-            if not self._leader.held and not self._leader.acquire():
+            if not self._leader.held and not self._leader.acquire() and not self._hurried:
                 return False
             more = self.store.import_once()
         except Exception as error:  # noqa: BLE001 - the thread must go on; the cursor is where it was

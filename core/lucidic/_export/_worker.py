@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
 from lucidic._export._book import FOLDER
 from lucidic._export._leader import Leadership
@@ -17,6 +17,9 @@ from lucidic._export._options import ExportOptions
 
 
 logger = logging.getLogger("lucidic.export")
+
+_WAKE: Final = 0
+_HURRY: Final = 1
 
 
 class Worker:
@@ -34,11 +37,12 @@ class Worker:
 
     def _begin(self) -> None:
         self._leader = Leadership(self._spool / FOLDER / f"{self.name}.lock")
-        self._queue: queue.SimpleQueue[Literal["wake", "hurry"]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._not_before = 0.0
         self._asked_to_wait = False
+        self._hurried = False
         self._attempts = 0
 
     @property
@@ -61,16 +65,16 @@ class Worker:
 
     def wake(self) -> None:
         """Say that there is something to deliver."""
-        self._queue.put("wake")
+        self._queue.put(_WAKE)
 
     def hurry(self) -> None:
         """Say that somebody waits: try at once, unless the sink itself asked to wait."""
-        self._queue.put("hurry")
+        self._queue.put(_HURRY)
 
     def stop(self) -> None:
         """End the thread as soon as nothing more can be delivered now."""
         self._stopping = True
-        self._queue.put("hurry")
+        self._queue.put(_HURRY)
 
     def forked(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
@@ -86,6 +90,7 @@ class Worker:
     def _run(self) -> None:
         while True:
             more = self._step()
+            self._hurried = self._hurried and more
             self._attempts += 1
             self._progress()
             if more:
@@ -105,8 +110,9 @@ class Worker:
                 token = self._queue.get(timeout=left)
             except queue.Empty:
                 return
-            if token == "hurry" and not self._asked_to_wait:  # noqa: S105 - no password
-                self._not_before = 0.0
+            if token == _HURRY:
+                self._hurried = True
+                self._not_before = self._not_before if self._asked_to_wait else 0.0
             if self._stopping or time.monotonic() >= self._not_before:
                 return
 
