@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -157,9 +157,8 @@ class Exporter:
         """
         until = time.monotonic() + timeout
         self.journal.retry()
-        for worker in self._workers():
-            worker.hurry()
-        delivered = self._wait_for_sinks(until)
+        wishes = {worker.name: worker.hurry() for worker in self._workers()}
+        delivered = self._wait_for_sinks(until, wishes)
         losses, before = self._losses(), self._flushed
         self._flushed = losses
         return delivered and losses == before and not self.journal.memory_spans
@@ -167,19 +166,18 @@ class Exporter:
     def _losses(self) -> int:
         return self.unencoded.value + self.journal.lost.value
 
-    def _wait_for_sinks(self, until: float) -> bool:
+    def _wait_for_sinks(self, until: float, wishes: Mapping[str, int]) -> bool:
         """Wait until the sinks have what this process's segments hold now; return whether they do."""
         targets = self.journal.ends()
         if not targets:
             return True
-        asked = {worker.name: worker.attempts for worker in self._workers()}
         while True:
             self._progress.clear()
             behind = [worker for worker in self._workers() if not worker.reached(targets)]
             left = until - time.monotonic()
             if not behind or left <= 0:
                 return not behind
-            if all(worker.blocked and worker.attempts > asked[worker.name] for worker in behind):
+            if all(worker.blocked and worker.served >= wishes[worker.name] for worker in behind):
                 return False
             self._progress.wait(min(left, _LOOK))
 
@@ -194,11 +192,12 @@ class Exporter:
         until = time.monotonic() + (self.options.exit_budget if timeout is None else timeout)
         self.journal.retry()
         self._drainer.stop()
+        wishes = {}
         for worker in self._workers():
-            worker.stop()
+            wishes[worker.name] = worker.stop()
             if self.journal.segment is not None and not worker.alive:
                 worker.run_here()
-        return self._wait_for_sinks(until) and not self.journal.memory_spans
+        return self._wait_for_sinks(until, wishes) and not self.journal.memory_spans
 
     def _keep_house(self, leader: Leadership) -> None:
         """Look after what dead processes left and what may be deleted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import queue
 import threading
@@ -19,7 +20,6 @@ from lucidic._export._options import ExportOptions
 logger = logging.getLogger("lucidic.export")
 
 _WAKE: Final = 0
-_HURRY: Final = 1
 
 
 class Worker:
@@ -43,7 +43,9 @@ class Worker:
         self._not_before = 0.0
         self._asked_to_wait = False
         self._hurried = False
-        self._attempts = 0
+        self._wishes = itertools.count(1)
+        self._heard = 0
+        self._served = 0
 
     @property
     def alive(self) -> bool:
@@ -51,9 +53,9 @@ class Worker:
         return self._thread is not None and self._thread.is_alive()
 
     @property
-    def attempts(self) -> int:
-        """How often the worker has tried to deliver; a flush knows by it that its wish was heard."""
-        return self._attempts
+    def served(self) -> int:
+        """The number of the last ``hurry`` after which the worker has tried to deliver."""
+        return self._served
 
     def start(self) -> None:
         """Start the thread, once. Where none can start, the next process delivers."""
@@ -67,14 +69,16 @@ class Worker:
         """Say that there is something to deliver."""
         self._queue.put(_WAKE)
 
-    def hurry(self) -> None:
-        """Say that somebody waits: try at once, unless the sink itself asked to wait."""
-        self._queue.put(_HURRY)
+    def hurry(self) -> int:
+        """Say that somebody waits: try at once, unless the sink itself asked to wait; return the wish's number."""
+        number = next(self._wishes)
+        self._queue.put(number)
+        return number
 
-    def stop(self) -> None:
-        """End the thread as soon as nothing more can be delivered now."""
+    def stop(self) -> int:
+        """End the thread as soon as nothing more can be delivered now; return the number as ``hurry`` does."""
         self._stopping = True
-        self._queue.put(_HURRY)
+        return self.hurry()
 
     def forked(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
@@ -91,7 +95,7 @@ class Worker:
         while True:
             more = self._step()
             self._hurried = self._hurried and more
-            self._attempts += 1
+            self._served = self._heard
             self._progress()
             if more:
                 continue
@@ -110,8 +114,8 @@ class Worker:
                 token = self._queue.get(timeout=left)
             except queue.Empty:
                 return
-            if token == _HURRY:
-                self._hurried = True
+            if token != _WAKE:
+                self._hurried, self._heard = True, token
                 self._not_before = self._not_before if self._asked_to_wait else 0.0
             if self._stopping or time.monotonic() >= self._not_before:
                 return
