@@ -14,8 +14,8 @@ from lucidic._records import JSONValue, SpanEvent, SpanLink, StoredSpan
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUS = ("UNSET", "OK", "ERROR")
-_fixed64 = struct.Struct("<Q").unpack_from
-_double = struct.Struct("<d").unpack_from
+unpack_fixed64 = struct.Struct("<Q").unpack_from
+unpack_double = struct.Struct("<d").unpack_from
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -31,8 +31,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise ValueError("A varint of a protobuf message is too long.")
 
 
-def fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield number and value of each field: an int for varints, bytes for everything else.
+def raw_fields(data: bytes) -> Iterator[tuple[int, bytes, Any]]:
+    """Yield number, whole bytes and value of each field: an int for varints, bytes for everything else.
 
     Raises:
         ValueError: The bytes are no protobuf message.
@@ -40,6 +40,7 @@ def fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """
     at, end = 0, len(data)
     while at < end:
+        begin = at
         tag, at = _varint(data, at)
         wire = tag & 7
         value: int | bytes
@@ -56,10 +57,17 @@ def fields(data: bytes) -> Iterator[tuple[int, Any]]:
                 raise IndexError("A protobuf message ends within a field.")
             value = data[at : at + size]
             at += size
-        yield tag >> 3, value
+        yield tag >> 3, data[begin:at], value
 
 
-def _signed(number: int) -> int:
+def fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield number and value of each field; raises as ``raw_fields`` does."""
+    for number, _raw, value in raw_fields(data):
+        yield number, value
+
+
+def signed(number: int) -> int:
+    """Read an unsigned 64-bit integer as a signed one."""
     return number - (1 << 64) if number >> 63 else number
 
 
@@ -71,9 +79,9 @@ def decode_value(data: bytes) -> Any:
         if number == 2:
             return bool(value)
         if number == 3:
-            return _signed(value)
+            return signed(value)
         if number == 4:
-            return _double(value)[0]
+            return unpack_double(value)[0]
         if number == 5:
             return [decode_value(item) for tag, item in fields(value) if tag == 1]
         if number == 6:
@@ -131,7 +139,7 @@ def _decode_event(data: bytes) -> SpanEvent:
     attributes: dict[str, JSONValue] = {}
     for number, value in fields(data):
         if number == 1:
-            time_ns = _fixed64(value)[0]
+            time_ns = unpack_fixed64(value)[0]
         elif number == 2:
             name = value.decode("utf-8", "replace")
         elif number == 3:
@@ -185,8 +193,8 @@ def decode_span(
         kind=_KINDS[kind] if kind < len(_KINDS) else str(kind),
         status=_STATUS[code] if code < len(_STATUS) else str(code),
         status_message=status.get(2, b"").decode("utf-8", "replace"),
-        start_ns=_fixed64(single[7])[0] if 7 in single else 0,
-        end_ns=_fixed64(single[8])[0] if 8 in single else 0,
+        start_ns=unpack_fixed64(single[7])[0] if 7 in single else 0,
+        end_ns=unpack_fixed64(single[8])[0] if 8 in single else 0,
         session_id=session_id,
         attributes=attributes,
         events=tuple(events),

@@ -1,4 +1,4 @@
-"""The thread behind the journal: keeps it on the disk, fills the local store, looks after dead processes."""
+"""The thread behind the journal: keeps it on the disk, wakes the sinks, looks after dead processes and old files."""
 
 from __future__ import annotations
 
@@ -7,40 +7,51 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from lucidic._export._journal import Journal
 from lucidic._export._leader import Leadership
 from lucidic._export._options import ExportOptions
-from lucidic._export._orphans import LOCK_NAME, close_orphans
-from lucidic._export._store import Store
-from lucidic.errors import StoreError
+from lucidic._export._orphans import LOCK_NAME
+from lucidic._export._worker import Worker
 
 
 logger = logging.getLogger("lucidic.export")
 
-_HOUSEKEEPING: Final = 5.0
+HOUSEKEEPING: Final = 5.0
+"""Seconds between two rounds through the folder."""
 
 
 class Drainer:
-    """Drain the journal into the store. Creating it starts no thread; ``start`` does, once.
+    """Keep the journal and wake the sinks' workers. Creating it starts no thread; the first ``wake`` does.
 
-    The caller's side (``wake``) takes no lock: a ``SimpleQueue`` may be put to from signal handlers and
-    finalizers.
+    ``wake`` takes no lock: a ``SimpleQueue`` may be put to from signal handlers and finalizers.
     """
 
-    def __init__(self, journal: Journal, store: Store | None, options: ExportOptions) -> None:
-        self.note = ""
+    def __init__(
+        self,
+        journal: Journal,
+        options: ExportOptions,
+        workers: Callable[[], Sequence[Worker]],
+        keep_house: Callable[[Leadership], None],
+    ) -> None:
         self._journal = journal
-        self._store = store
         self._options = options
-        self._leader = Leadership(journal.folder / LOCK_NAME)
-        self._queue: queue.SimpleQueue[threading.Event | None] = queue.SimpleQueue()
+        self._workers = workers
+        self._keep_house = keep_house
+        self._note = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._leader = Leadership(self._journal.folder / LOCK_NAME)
+        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._awake = False
         self._since = 0
         self._stopped = False
-        self._next_housekeeping = 0.0
+        self._next_round = 0.0
+        self._next_sync = 0.0
 
     @property
     def alive(self) -> bool:
@@ -48,7 +59,7 @@ class Drainer:
         return self._thread is not None and self._thread.is_alive()
 
     def wake(self) -> None:
-        """Tell the thread that there is something to do; start it if nobody has."""
+        """Say that a record was written; start the threads if nobody has."""
         self._since += 1
         if not self._awake or self._since == self._options.batch_spans:
             self._awake = True
@@ -60,105 +71,67 @@ class Drainer:
         thread = threading.Thread(target=self._run, name="lucidic-journal", daemon=True)
         self._thread = thread
         # At the interpreter's end and in some subinterpreters no thread can start: then spans are only written,
-        # and ``drain`` or the next process delivers them.
+        # and the exit's last round or the next process delivers them.
         with contextlib.suppress(RuntimeError):
             thread.start()
+        for worker in self._workers():
+            worker.start()
 
-    def drain(self, timeout: float) -> bool:
-        """Have everything written so far imported; return whether the thread was through in time."""
-        if not self.alive:
-            return self._step()
-        done = threading.Event()
-        self._queue.put(done)
-        return done.wait(timeout)
-
-    def stop(self, timeout: float) -> bool:
-        """Drain and end the thread; return whether it was through in time."""
+    def stop(self) -> None:
+        """End the thread."""
         self._stopped = True
-        finished = self.drain(timeout)
         self._queue.put(None)
-        return finished
 
     def forked(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
         self._leader.abandon()
-        self._queue = queue.SimpleQueue()
-        self._thread = None
-        self._awake = False
-        self._since = 0
+        self._begin()
 
     def _run(self) -> None:
         while not self._stopped:
-            waiting = self._wait()
-            self._step()
-            for done in waiting:
-                done.set()
+            if self._wait():
+                for worker in self._workers():
+                    worker.wake()
+            self.keep()
         self._leader.release()
 
-    def _wait(self) -> list[threading.Event]:
-        """Wait for work, and then a moment for more of it; return who waits for it to be done."""
-        waiting: list[threading.Event] = []
+    def _wait(self) -> bool:
+        """Wait for a record and then for more of them, until it is worth a batch; return whether one came."""
         until = time.monotonic() + self._options.poll
-        lingering = False
-        while not self._stopped:
+        came = False
+        while not self._stopped and (left := until - time.monotonic()) > 0:
             try:
-                token = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+                self._queue.get(timeout=left)
             except queue.Empty:
                 break
-            if token is not None:
-                waiting.append(token)
-                break
             if self._since >= self._options.batch_spans:
+                came = True
                 break
-            if not lingering:
-                lingering = True
+            if not came:
+                came = True
                 until = time.monotonic() + self._options.linger
-        with contextlib.suppress(queue.Empty):
-            while True:
-                token = self._queue.get_nowait()
-                if token is not None:
-                    waiting.append(token)
         self._awake = False
         self._since = 0
-        return waiting
+        return came
 
-    def _step(self) -> bool:
-        """Do one round; return whether it did all there is to do. Never raises."""
+    def keep(self) -> None:
+        """Do one round for the journal itself. Never raises."""
         try:
             self._journal.check()
             self._journal.retry()
             self._journal.report()
             segment = self._journal.segment
-            if segment is not None and self._options.fsync_window:
+            now = time.monotonic()
+            if segment is not None and self._options.fsync_window and now >= self._next_sync:
+                self._next_sync = now + self._options.fsync_window / 2
                 segment.sync()
-            self._import()
-            self._keep_house()
-        except Exception as error:  # noqa: BLE001 - the thread must go on, whatever a sink does
-            self._complain(error)
-            return False
-        self.note = ""
-        return True
-
-    def _import(self) -> None:
-        if self._store is not None:
-            while self._store.import_once():
-                pass
-
-    def _keep_house(self) -> None:
-        now = time.monotonic()
-        if now < self._next_housekeeping:
-            return
-        self._next_housekeeping = now + _HOUSEKEEPING
-        if not self._leader.acquire():
-            return
-        if close_orphans(self._journal.folder, self._leader):
-            self._import()
-        if self._store is not None:
-            self._store.close_dead()
-
-    def _complain(self, error: Exception) -> None:
-        text = str(error) or type(error).__name__
-        if text != self.note:
-            kind = logging.WARNING if isinstance(error, StoreError | OSError) else logging.ERROR
-            logger.log(kind, "The journal cannot be drained for now; its spans are kept: %s", text)
-        self.note = text
+            if now >= self._next_round:
+                self._next_round = now + HOUSEKEEPING
+                if self._leader.acquire():
+                    self._keep_house(self._leader)
+            self._note = ""
+        except Exception as error:  # noqa: BLE001 - the thread must go on
+            text = f"{type(error).__name__}: {error}"
+            if text != self._note:
+                logger.warning("The journal's round failed and will be tried again: %s", text)
+            self._note = text

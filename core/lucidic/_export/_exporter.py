@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from lucidic._export._census import Census
 from lucidic._export._counter import Counter
 from lucidic._export._drainer import Drainer
-from lucidic._export._health import take_health
+from lucidic._export._health import read_books, take_health
 from lucidic._export._journal import Journal
+from lucidic._export._leader import Leadership
 from lucidic._export._ledger import Health
 from lucidic._export._listeners import Listener
 from lucidic._export._options import ExportOptions
+from lucidic._export._orphans import close_orphans
 from lucidic._export._payload import pack_session, pack_span, pack_start
+from lucidic._export._retention import sweep
 from lucidic._export._segment import SESSION, SPAN, START
 from lucidic._export._sink import Sink
+from lucidic._export._sink_worker import SinkWorker
 from lucidic._export._store import Store
-from lucidic._export._store_import import SINK as STORE
+from lucidic._export._store_worker import StoreWorker
+from lucidic._export._worker import Worker
 from lucidic._records import SessionRecord
 
 
 logger = logging.getLogger("lucidic.export")
+
+_LOOK: Final = 0.05
 
 _exporters: weakref.WeakSet[Exporter] = weakref.WeakSet()
 
@@ -50,18 +60,32 @@ class Exporter:
         self.home = Path(home)
         self.options = options = options or ExportOptions()
         self.store = Store(self.home) if options.store else None
-        self.sinks: tuple[Sink, ...] = tuple(sinks)
         self.journal = Journal(self.home / "spool", options, self.sink_names)
+        self.census = Census(self.journal.folder)
         self.produced = Counter()
         self.unencoded = Counter()
-        self._drainer = Drainer(self.journal, self.store, options)
+        self._progress = threading.Event()
+        self._store_worker = (
+            StoreWorker(self.store, self.journal.folder, options, self._progressed) if self.store else None
+        )
+        self.sink_workers = tuple(self._worker(sink) for sink in sinks)
+        self._drainer = Drainer(self.journal, options, self._workers, self._keep_house)
         self._listeners: tuple[Listener, ...] = ()
+        self._flushed = self._losses()
         _exporters.add(self)
+
+    def _worker(self, sink: Sink) -> SinkWorker:
+        return SinkWorker(sink, self.journal.folder, self.options, self._progressed)
+
+    def _workers(self) -> tuple[Worker, ...]:
+        return (*((self._store_worker,) if self._store_worker else ()), *self.sink_workers)
+
+    def _progressed(self) -> None:
+        self._progress.set()
 
     def sink_names(self) -> tuple[str, ...]:
         """Name the sinks that this process's spans are for."""
-        own = (STORE,) if self.options.store else ()
-        return own + tuple(sink.name for sink in self.sinks)
+        return tuple(worker.name for worker in self._workers())
 
     def span_started(self, span: ReadableSpan) -> None:
         """Note that a span runs, so that a later process can end it if this one is killed.
@@ -100,13 +124,18 @@ class Exporter:
             return
 
     def add_sink(self, sink: Sink) -> None:
-        """Deliver the spans that end from now on to one more sink. A sink of the same name is replaced."""
-        self.sinks = (*(known for known in self.sinks if known.name != sink.name), sink)
+        """Deliver the spans that end from now on to one more sink; one of the same name stays as it is."""
+        if sink.name in self.sink_names():
+            return
+        worker = self._worker(sink)
+        self.sink_workers = (*self.sink_workers, worker)
         try:
             # A segment's header names its sinks.
             self.journal.rotate()
         except OSError as error:
             logger.warning("The sink %s takes part from the next segment on: %s", sink.name, error)
+        if self._drainer.alive:
+            worker.start()
 
     def listen(self, session_id: str | None = None) -> Listener:
         """Return a live iterator of the spans that end from now on, of one session or of all."""
@@ -120,18 +149,37 @@ class Exporter:
     def flush(self, timeout: float = 30.0) -> bool:
         """Deliver everything produced so far; return True only if every sink has it.
 
+        False also tells that spans were dropped since the last flush, and that a sink has to be mended first; then
+        the rest of the time is not waited for.
+
         Args:
             timeout: Most seconds this may take; kept even if a sink hangs.
         """
         until = time.monotonic() + timeout
-        if self.journal.segment is None and not self.journal.memory_spans:
-            return True
-        self._drainer.drain(max(0.0, until - time.monotonic()))
-        return self._delivered()
+        self.journal.retry()
+        wishes = {worker.name: worker.hurry() for worker in self._workers()}
+        delivered = self._wait_for_sinks(until, wishes)
+        losses, before = self._losses(), self._flushed
+        self._flushed = losses
+        return delivered and losses == before and not self.journal.memory_spans
 
-    def _delivered(self) -> bool:
-        health = self.health()
-        return not health.memory_spans and not any(sink.pending for sink in health.sinks)
+    def _losses(self) -> int:
+        return self.unencoded.value + self.journal.lost.value
+
+    def _wait_for_sinks(self, until: float, wishes: Mapping[str, int]) -> bool:
+        """Wait until the sinks have what this process's segments hold now; return whether they do."""
+        targets = self.journal.ends()
+        if not targets:
+            return True
+        while True:
+            self._progress.clear()
+            behind = [worker for worker in self._workers() if not worker.reached(targets)]
+            left = until - time.monotonic()
+            if not behind or left <= 0:
+                return not behind
+            if all(worker.blocked and worker.served >= wishes[worker.name] for worker in behind):
+                return False
+            self._progress.wait(min(left, _LOOK))
 
     def shutdown(self, timeout: float | None = None) -> bool:
         """Deliver what can be delivered and end the threads; return whether everything was delivered.
@@ -141,11 +189,26 @@ class Exporter:
         Args:
             timeout: Most seconds for everything together; by default ``options.exit_budget``.
         """
-        budget = self.options.exit_budget if timeout is None else timeout
-        if self.journal.segment is None and not self.journal.memory_spans:
-            return True
-        self._drainer.stop(budget)
-        return self._delivered()
+        until = time.monotonic() + (self.options.exit_budget if timeout is None else timeout)
+        self.journal.retry()
+        self._drainer.stop()
+        wishes = {}
+        for worker in self._workers():
+            wishes[worker.name] = worker.stop()
+            if self.journal.segment is not None and not worker.alive:
+                worker.run_here()
+        return self._wait_for_sinks(until, wishes) and not self.journal.memory_spans
+
+    def _keep_house(self, leader: Leadership) -> None:
+        """Look after what dead processes left and what may be deleted."""
+        if close_orphans(self.journal.folder, leader):
+            for worker in self._workers():
+                worker.wake()
+        if self.store is not None:
+            self.store.close_dead()
+            self.store.fold()
+        books = read_books(self)
+        sweep(self.journal.folder, self.census.take(), books, self.options)
 
     def health(self) -> Health:
         """Return the books: what was produced, and what became of it."""
@@ -155,8 +218,13 @@ class Exporter:
         """Begin anew in a forked child."""
         self.journal.forked()
         self.produced, self.unencoded = Counter(), Counter()
+        self._progress = threading.Event()
+        self.census = Census(self.journal.folder)
+        for worker in self._workers():
+            worker.forked()
         self._drainer.forked()
         self._listeners = ()
+        self._flushed = 0
 
 
 def _forked() -> None:

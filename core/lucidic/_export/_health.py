@@ -1,12 +1,14 @@
-"""Drawing up the books from the journal, the sinks' cursors and this process's counters."""
+"""Drawing up the books from the journal, the sinks' own books and this process's counters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
-from lucidic._export._census import Census, SegmentCount
-from lucidic._export._ledger import Health, SinkHealth
-from lucidic._export._store import Store
+from lucidic._export._book import Book, Position, add, book_names, read_book
+from lucidic._export._census import SegmentCount
+from lucidic._export._ledger import Health, SinkHealth, SinkState
+from lucidic._export._retention import Tombstone, read_tombstones
 from lucidic._export._store_import import SINK as STORE
 from lucidic.errors import StoreError
 
@@ -15,47 +17,87 @@ if TYPE_CHECKING:
     from lucidic._export._exporter import Exporter
 
 
+_STATES: Final[Mapping[str, SinkState]] = {"ok": "ok", "retrying": "retrying", "paused": "paused"}
+
+
+def read_books(exporter: Exporter) -> dict[str, Book]:
+    """Read the books of every sink of the folder, those of other processes' sinks too."""
+    books = {name: read_book(exporter.journal.folder, name) for name in book_names(exporter.journal.folder)}
+    for worker in exporter.sink_workers:
+        books[worker.name] = worker.book()
+    if exporter.store is not None:
+        try:
+            books[STORE] = exporter.store.book()
+        except StoreError as error:
+            books[STORE] = Book(state="failed", note=str(error))
+    return books
+
+
 def take_health(exporter: Exporter) -> Health:
     """Draw up the books of an exporter."""
-    counts = Census(exporter.journal.folder).take()
     journal = exporter.journal
-    sinks = [store_health(exporter.store, counts)] if exporter.store is not None else []
+    in_memory, written, lost = journal.memory_spans, journal.written.value, journal.lost.value
+    unencoded, produced = exporter.unencoded.value, exporter.produced.value
+    # The sinks first: what is delivered while the journal is counted is then still pending, not missing.
+    books = read_books(exporter)
+    stones = read_tombstones(journal.folder)
+    counts = exporter.census.take()
+    dropped = {"encoding": unencoded, "memory_full": lost}
     return Health(
-        produced=exporter.produced.value,
-        written=journal.written.value,
-        memory_spans=journal.memory_spans,
+        produced=produced,
+        written=written,
+        memory_spans=in_memory,
         memory_bytes=journal.memory_bytes,
-        dropped={
-            reason: number
-            for reason, number in (
-                ("encoding", exporter.unencoded.value),
-                ("memory_full", journal.lost.value),
-            )
-            if number
-        },
+        dropped={reason: number for reason, number in dropped.items() if number},
         failure=journal.failure,
-        sinks=tuple(sinks),
+        sinks=tuple(
+            sink_health(name, books.get(name, Book()), counts, stones) for name in _names(exporter, books)
+        ),
         segments=len(counts),
         spool_bytes=sum(count.size for count in counts.values()),
     )
 
 
-def store_health(store: Store, counts: dict[str, SegmentCount]) -> SinkHealth:
-    """Draw up the local store's page."""
-    own = {name: count for name, count in counts.items() if count.sinks is None or STORE in count.sinks}
-    try:
-        offsets, delivered, totals = store.books()
-    except StoreError as error:
-        pending = sum(count.spans for count in own.values())
-        return SinkHealth(name=STORE, state="failed", note=str(error), produced=pending, pending=pending)
-    damaged = sum(count.damaged for count in own.values())
-    dropped = {key.partition(".")[2]: value for key, value in totals.items() if key.startswith("dropped.")}
-    if damaged:
-        dropped["damaged"] = dropped.get("damaged", 0) + damaged
+def _names(exporter: Exporter, books: Mapping[str, Book]) -> list[str]:
+    own = exporter.sink_names()
+    return [*own, *sorted(books.keys() - set(own))]
+
+
+def sink_health(
+    name: str, book: Book, counts: Mapping[str, SegmentCount], stones: Sequence[Tombstone]
+) -> SinkHealth:
+    """Draw up one sink's page."""
+    own = {key: count for key, count in counts.items() if name in (count.sinks or (STORE,))}
+    total = Position()
+    add(total, book.totals)
+    # What is gone was counted while it was there; its own sums stand for it.
+    buried = {stone.segment: stone for stone in stones if name in stone.sinks}
+    produced = book.totals.taken
+    for segment, position in book.positions.items():
+        add(total, position)
+        if segment not in own and segment not in buried:
+            produced += position.taken
+    for count in own.values():
+        produced += count.spans + count.damaged
+        if count.damaged:
+            total.drop("damaged", count.damaged)
+    for segment, stone in buried.items():
+        if segment in own:
+            continue
+        produced += stone.spans + stone.damaged
+        total.drop(stone.reason, stone.spans - book.positions.get(segment, Position()).taken)
+        if stone.damaged:
+            total.drop("damaged", stone.damaged)
+    offsets = {segment: position.offset for segment, position in book.positions.items()}
+    pending = sum(count.behind(offsets.get(segment, 0)) for segment, count in own.items())
+    state: SinkState = _STATES.get(book.state, "failed")
     return SinkHealth(
-        name=STORE,
-        produced=sum(count.spans + count.damaged for count in own.values()) + totals.get("produced", 0),
-        delivered=delivered + totals.get("delivered", 0),
-        dropped=dropped,
-        pending=sum(count.behind(offsets.get(name, 0)) for name, count in own.items()),
+        name=name,
+        state="waiting" if state == "ok" and pending else state,
+        note=book.note,
+        produced=produced,
+        delivered=total.delivered,
+        rejected=total.rejected,
+        dropped={reason: number for reason, number in total.dropped.items() if number},
+        pending=pending,
     )

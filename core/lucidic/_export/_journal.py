@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from lucidic._export._counter import Counter
 from lucidic._export._failpoints import failpoint
 from lucidic._export._options import ExportOptions
 from lucidic._export._payload import pack_origin
-from lucidic._export._segment import FORMAT_VERSION, SPAN, Segment, owner_key, owner_label
+from lucidic._export._segment import FORMAT_VERSION, SPAN, Segment, owner_key, owner_label, owner_of, segments
 
 
 logger = logging.getLogger("lucidic.export")
@@ -142,6 +143,17 @@ class Journal:
             self._memory_bytes -= len(dropped[1])
             if dropped[0] == SPAN:
                 self.lost.add()
+
+    def ends(self) -> dict[str, int]:
+        """Return the sizes of this process's segments that exist now."""
+        own = owner_key(os.getpid())
+        found = {}
+        if self._slots or self.failure is not None:
+            for name in segments(self.folder):
+                if owner_of(name) == own:
+                    with contextlib.suppress(OSError):
+                        found[name] = (self.folder / name).stat().st_size
+        return found
 
     @property
     def memory_spans(self) -> int:

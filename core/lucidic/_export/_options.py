@@ -33,6 +33,8 @@ class ExportOptions:
     """Bytes of a batch that is sent without waiting."""
     fsync_window: float = 0.5
     """Seconds of spans that a power failure may cost; a killed process costs none. 0 never asks the disk."""
+    request_timeout: float = 10.0
+    """Seconds that one delivery to a sink may take."""
     exit_budget: float = 2.0
     """Seconds that everything at the process's exit may take together."""
     grace: float = 15 * 60.0

@@ -6,12 +6,13 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from openinference.semconv.trace import OpenInferenceSpanKindValues, SpanAttributes
 from opentelemetry.sdk.trace import ReadableSpan
 
+from lucidic._export._decode import decode_pair, raw_fields
 from lucidic._export._encode import (
     encode_attributes,
     encode_head,
@@ -93,9 +94,19 @@ def pack_origin(span: ReadableSpan) -> tuple[bytes, bytes]:
         encode_scope(scope),
         utf8((scope.schema_url or "") if scope else ""),
     )
-    body = _LENGTHS.pack(*map(len, parts)) + b"".join(parts)
+    body = _pack_parts(parts)
     key = hashlib.blake2s(body, digest_size=8).digest()
     return key, key + body
+
+
+def pack_origin_record(origin: Origin) -> bytes:
+    """Pack an origin that was unpacked before."""
+    schemas = origin.resource_schema.encode(), origin.scope_schema.encode()
+    return origin.key + _pack_parts((origin.resource, schemas[0], origin.scope, schemas[1]))
+
+
+def _pack_parts(parts: tuple[bytes, ...]) -> bytes:
+    return _LENGTHS.pack(*map(len, parts)) + b"".join(parts)
 
 
 def unpack_origin(payload: bytes) -> Origin:
@@ -181,6 +192,19 @@ def _cut(value: object, size: int) -> object:
     if isinstance(value, tuple | list):
         return [_cut(item, size) for item in value[:size]]
     return value
+
+
+def shorten_entry(entry: SpanEntry, size: int) -> SpanEntry:
+    """Cut the texts and bytes of a span's attributes to ``size`` and mark it; its events go."""
+    parts = []
+    for number, raw, value in raw_fields(entry.data):
+        if number == 9:
+            key, content = decode_pair(value)
+            parts.append(encode_attributes({key: _cut(content, size)}, b"\x4a"))
+        elif number != 11:
+            parts.append(raw)
+    data = b"".join((*parts, encode_attributes({TRUNCATED_KEY: True}, b"\x4a")))
+    return replace(entry, data=data)
 
 
 def pack_start(span: ReadableSpan, origin: bytes) -> bytes:

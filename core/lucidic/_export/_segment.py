@@ -13,13 +13,14 @@ import fcntl
 import functools
 import hashlib
 import itertools
+import json
 import os
 import platform
 import struct
 import time
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lucidic._export._failpoints import failpoint
 
@@ -27,6 +28,7 @@ from lucidic._export._failpoints import failpoint
 MAGIC: Final = b"\xa5LJ1"
 FORMAT_VERSION: Final = 1
 SUFFIX: Final = ".seg"
+_HEADER_LIMIT: Final = 1 << 20
 
 HEADER: Final = 0
 ORIGIN: Final = 1
@@ -118,13 +120,14 @@ class Segment:
         OSError: The file cannot be created.
     """
 
-    __slots__ = ("_sequence", "fd", "name", "origins", "path", "size", "torn")
+    __slots__ = ("_sequence", "fd", "name", "origins", "path", "size", "synced", "torn")
 
     def __init__(self, folder: Path, header: bytes) -> None:
         self.fd = -1
         self.name = segment_name(os.getpid())
         self.path = folder / self.name
         self.size = 0
+        self.synced = 0
         self.torn = False
         self.origins: set[bytes] = set()
         self._sequence = itertools.count()
@@ -164,6 +167,9 @@ class Segment:
 
     def sync(self) -> None:
         """Ask the disk to keep what is written; an error means that a power failure may cost more."""
+        if self.size == self.synced:
+            return
+        self.synced = self.size
         with contextlib.suppress(OSError):
             os.fdatasync(self.fd)
 
@@ -220,3 +226,24 @@ def is_open(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """Read what the header of a segment says; None if it is damaged.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(FRAME.size)
+        if len(head) < FRAME.size:
+            return None
+        magic, size, crc = FRAME.unpack(head)
+        body = file.read(size) if magic == MAGIC and size < _HEADER_LIMIT else b""
+    if len(body) < BODY.size or zlib.crc32(body) != crc or body[0] != HEADER:
+        return None
+    try:
+        content: dict[str, Any] = json.loads(body[BODY.size :])
+    except ValueError:
+        return None
+    return content

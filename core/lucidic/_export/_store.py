@@ -17,6 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lucidic._export._book import Book, Position
 from lucidic._export._failpoints import failpoint
 from lucidic._export._orphans import close_orphans
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
@@ -76,7 +77,7 @@ class Store:
         if not names:
             return False
         more = False
-        known = self._cursors()
+        known = self.positions()
         for name in names:
             path = self.spool / name
             row = known.get(name)
@@ -96,27 +97,47 @@ class Store:
         failpoint("import-after-commit")
         return more
 
-    def _cursors(self) -> dict[str, Any]:
-        with self._read() as connection:
-            rows = connection.execute(sa.select(cursors.c.segment, cursors.c.offset, cursors.c.done_ns)).all()
-        return {row.segment: row for row in rows}
-
-    def books(self) -> tuple[dict[str, int], int, dict[str, int]]:
-        """Return each segment's cursor, the spans delivered from them, and the sums over deleted segments.
+    def positions(self) -> dict[str, Position]:
+        """Return how far each segment is imported.
 
         Raises:
             StoreError: The database cannot be read.
         """
         with self._read() as connection:
-            rows = connection.execute(
-                sa.select(cursors.c.segment, cursors.c.offset, cursors.c.delivered)
-            ).all()
-            sums = connection.execute(sa.select(totals.c.key, totals.c.value)).all()
-        return (
-            {row.segment: row.offset for row in rows},
-            sum(row.delivered for row in rows),
-            dict(map(tuple, sums)),
-        )
+            rows = connection.execute(sa.select(cursors)).all()
+        return {row.segment: _position(row) for row in rows}
+
+    def book(self) -> Book:
+        """Return the store's page of the books.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        with self._read() as connection:
+            rows = connection.execute(sa.select(cursors)).all()
+            sums = {row.key: row.value for row in connection.execute(sa.select(totals))}
+        total = Position(delivered=sums.pop("delivered", 0), dropped=sums)
+        return Book(positions={row.segment: _position(row) for row in rows}, totals=total)
+
+    def fold(self) -> None:
+        """Add the counts of segments that are gone to the totals, and forget their cursors.
+
+        Raises:
+            StoreError: The database cannot be written.
+        """
+        book = self.book()
+        gone = book.positions.keys() - set(segments(self.spool))
+        if not gone:
+            return
+        with self._write() as connection:
+            # Another process may have done it since.
+            rows = connection.execute(sa.select(cursors).where(cursors.c.segment.in_(gone))).all()
+            for row in rows:
+                position = _position(row)
+                _add_total(connection, "delivered", position.delivered)
+                for reason, number in position.dropped.items():
+                    _add_total(connection, reason, number)
+            connection.execute(sa.delete(cursors).where(cursors.c.segment.in_(gone)))
 
     def close_dead(self) -> None:
         """Close the sessions of dead processes whose segments are imported to the end as died.
@@ -130,7 +151,7 @@ class Store:
             own = [name for name in names if owner_of(name) == owner]
             if owner_alive(owner) or any(is_open(self.spool / name) for name in own):
                 return False
-            known = self._cursors()
+            known = self.positions()
             return all(name in known and known[name].done_ns is not None for name in own)
 
         with self._read() as connection:
@@ -225,10 +246,7 @@ class Store:
             if self._engine is None:
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 engine = open_engine(self.path)
-                with engine.connect().execution_options(lucidic_write=True) as connection, connection.begin():
-                    metadata.create_all(connection)
-                    version = {"key": "schema", "value": str(SCHEMA_VERSION)}
-                    connection.execute(upsert(meta, connection, update=False), [version])
+                _prepare(engine)
                 self._engine = engine
             return self._engine
 
@@ -262,6 +280,28 @@ def _has_news(path: Path, offset: int, *, done: bool) -> bool:
         return path.stat().st_size > offset or (not done and not is_open(path))
     except FileNotFoundError:
         return False
+
+
+def _prepare(engine: sa.Engine) -> None:
+    # Looked at first: making tables waits for whoever is writing.
+    with engine.connect() as connection, connection.begin():
+        if sa.inspect(connection).has_table(meta.name):
+            return
+    with engine.connect().execution_options(lucidic_write=True) as connection, connection.begin():
+        metadata.create_all(connection)
+        version = {"key": "schema", "value": str(SCHEMA_VERSION)}
+        connection.execute(upsert(meta, connection, update=False), [version])
+
+
+def _position(row: Any) -> Position:
+    dropped = {"unreadable": row.unreadable} if row.unreadable else {}
+    return Position(offset=row.offset, delivered=row.delivered, dropped=dropped, done_ns=row.done_ns)
+
+
+def _add_total(connection: sa.Connection, key: str, number: int) -> None:
+    connection.execute(upsert(totals, connection, update=False), [{"key": key, "value": 0}])
+    changed = {"value": totals.c.value + number}
+    connection.execute(sa.update(totals).where(totals.c.key == key).values(changed))
 
 
 def _forked() -> None:

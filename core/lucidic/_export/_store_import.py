@@ -15,7 +15,16 @@ import sqlalchemy as sa
 from lucidic._export._failpoints import failpoint
 from lucidic._export._payload import SpanEntry, unpack_origin, unpack_session, unpack_span
 from lucidic._export._reader import Record, SegmentReader
-from lucidic._export._segment import FORMAT_VERSION, HEADER, ORIGIN, SESSION, SPAN, is_open, owner_of
+from lucidic._export._segment import (
+    FORMAT_VERSION,
+    HEADER,
+    ORIGIN,
+    SESSION,
+    SPAN,
+    is_open,
+    owner_of,
+    read_header,
+)
 from lucidic._export._store_schema import cursors, origins, spans, upsert
 from lucidic._export._store_sessions import apply_session, note_spans
 
@@ -59,7 +68,7 @@ class _Batch:
             elif record.kind == HEADER:
                 self.header = json.loads(record.payload)
         except (ValueError, TypeError, struct.error):
-            self.bad += 1
+            self.bad += record.kind == SPAN
 
 
 class Foreign(Exception):  # noqa: N818 - no error, an answer
@@ -82,7 +91,7 @@ def import_segment(connection: sa.Connection, path: Path) -> bool:
         batch.add(record)
         if batch.full:
             break
-    header = batch.header or _header(path)
+    header = batch.header or read_header(path) or {}
     if header.get("version", 0) > FORMAT_VERSION or SINK not in header.get("sinks", (SINK,)):
         raise Foreign
     _write(connection, batch, path.name, str(header.get("label", "")))
@@ -91,6 +100,7 @@ def import_segment(connection: sa.Connection, path: Path) -> bool:
     cursor["records"] += batch.records
     cursor["top_sequence"] = max(cursor["top_sequence"], batch.top)
     cursor["delivered"] += len(batch.spans)
+    cursor["unreadable"] += batch.bad
     if sealed and not batch.full and cursor["done_ns"] is None:
         cursor["done_ns"] = time.time_ns()
         moved = True
@@ -99,21 +109,9 @@ def import_segment(connection: sa.Connection, path: Path) -> bool:
     return batch.full
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """Read the header again; a damaged one says nothing."""
-    first = next(SegmentReader(path).read(sealed=True), None)
-    if first is None or first.kind != HEADER:
-        return {}
-    try:
-        content: dict[str, Any] = json.loads(first.payload)
-    except ValueError:
-        return {}
-    return content
-
-
 def _new_cursor(name: str) -> dict[str, Any]:
     start = {"segment": name, "owner": owner_of(name), "offset": 0, "records": 0, "top_sequence": -1}
-    return {**start, "delivered": 0, "done_ns": None}
+    return {**start, "delivered": 0, "unreadable": 0, "done_ns": None}
 
 
 def _write(connection: sa.Connection, batch: _Batch, segment: str, label: str) -> None:

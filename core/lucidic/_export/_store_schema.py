@@ -90,6 +90,7 @@ cursors = sa.Table(
     sa.Column("records", sa.BigInteger, nullable=False),
     sa.Column("top_sequence", sa.BigInteger, nullable=False),
     sa.Column("delivered", sa.BigInteger, nullable=False),
+    sa.Column("unreadable", sa.BigInteger, nullable=False),
     sa.Column("done_ns", sa.BigInteger),
 )
 """How far each segment is imported; changed in the transaction that writes the spans."""

@@ -1,0 +1,227 @@
+"""The OTLP/HTTP sink: protobuf over HTTP, with the delivery rules of the OTLP specification.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp ; where it leaves a choice, nothing is given up.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+
+from lucidic._export._otlp_answer import Answered, read_answer
+from lucidic._export._otlp_config import OTLPConfig
+from lucidic._export._payload import SpanEntry, shorten_entry
+from lucidic._export._sink import Batch, Outcome, span_count
+
+
+if TYPE_CHECKING:
+    import httpx
+
+
+logger = logging.getLogger("lucidic.export")
+
+CONNECT_SECONDS: Final = 2.0
+BODY_LIMIT: Final = 64 * 1024
+_REDIRECTS: Final = 3
+_SAME_METHOD: Final = frozenset({http.HTTPStatus.TEMPORARY_REDIRECT, http.HTTPStatus.PERMANENT_REDIRECT})
+_TOO_LARGE: Final = frozenset({http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+_POISON: Final = frozenset({http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.UNPROCESSABLE_ENTITY})
+_AGAIN: Final = frozenset(
+    {http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_EARLY, http.HTTPStatus.TOO_MANY_REQUESTS}
+)
+_SUSPICIOUS: Final = 4
+_SHORTER: Final = (65536, 4096, 256)
+
+
+@dataclass(slots=True)
+class _Reply:
+    status: int
+    answer: Answered
+    retry_after: float | None
+    location: str
+
+
+class OTLPSink:
+    """Deliver spans to one OTLP/HTTP endpoint. Creating it connects to nothing.
+
+    - Only a 2xx answer that is an OTLP answer is an acknowledgement; a partial success is one, too.
+    - 413 halves the batch; a single span that is too large is sent with its values cut.
+    - 400 and 422 halve it until the spans that are refused stand alone; those are rejected, the others delivered.
+    - 408, 425, 429, 5xx and broken connections are tried again later, for as long as the journal keeps the spans.
+    - Everything else is a configuration that somebody has to mend: the sink pauses.
+
+    Args:
+        config: The endpoint.
+        clock: Tells the time of the day in seconds, for ``Retry-After`` dates.
+    """
+
+    def __init__(self, config: OTLPConfig, *, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.name = config.name
+        self._clock = clock
+        self._client: httpx.Client | None = None
+        self._accepted = False
+
+    def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def deliver(self, batch: Batch, timeout: float) -> Outcome:
+        """Deliver a batch; see Sink."""
+        outcome = Outcome()
+        self._deliver(batch, time.monotonic() + min(timeout, self.config.timeout), outcome)
+        if outcome.rejected >= _SUSPICIOUS and not self._accepted:
+            # An endpoint that has refused everything since the start is the wrong one, and the spans are fine.
+            return Outcome(answer="paused", note=outcome.refused[0][1])
+        return outcome
+
+    def _deliver(self, batch: Batch, until: float, outcome: Outcome) -> bool:
+        """Deliver a batch, in parts if need be; return whether all of it is dealt with."""
+        spans = span_count(batch.items)
+        if not spans:
+            outcome.taken += len(batch.items)
+            return True
+        reply = self._send(batch.request(), until)
+        if isinstance(reply, str):
+            return _stop(outcome, "retry", reply)
+        if reply.answer.accepted:
+            self._accepted = True
+            rejected = min(max(reply.answer.rejected, 0), spans)
+            outcome.taken += len(batch.items)
+            outcome.delivered += spans - rejected
+            outcome.rejected += rejected
+            if rejected:
+                logger.warning(
+                    "%s rejected %d of %d spans: %s", self.name, rejected, spans, reply.answer.message
+                )
+                if rejected == spans:
+                    outcome.refused += [(entry, reply.answer.message) for entry in batch.spans]
+            return True
+        if reply.status in _TOO_LARGE | _POISON:
+            return self._part(batch, reply, until, outcome)
+        note = f"{reply.status} {reply.answer.message}".strip()
+        if reply.status in _AGAIN or reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            outcome.retry_after = reply.retry_after
+            return _stop(outcome, "retry", note)
+        return _stop(outcome, "paused", note)
+
+    def _part(self, batch: Batch, reply: _Reply, until: float, outcome: Outcome) -> bool:
+        """Deliver in two halves what was refused as a whole, or settle what becomes of a single span."""
+        if len(batch.items) > 1:
+            middle = len(batch.items) // 2
+            halves = batch.part(0, middle), batch.part(middle, len(batch.items))
+            return all(self._deliver(half, until, outcome) for half in halves)
+        (entry,) = batch.spans
+        if reply.status in _TOO_LARGE:
+            for size in _SHORTER:
+                shorter = Batch((shorten_entry(entry, size),), batch.origins)
+                again = self._send(shorter.request(), until)
+                if isinstance(again, str):
+                    return _stop(outcome, "retry", again)
+                if again.answer.accepted:
+                    self._accepted = True
+                    outcome.taken += 1
+                    outcome.delivered += 1
+                    return True
+        _refuse(outcome, entry, f"{reply.status} {reply.answer.message}".strip())
+        return self._accepted or outcome.rejected < _SUSPICIOUS
+
+    def _send(self, body: bytes, until: float) -> _Reply | str:
+        """Send a request; return the reply, or what was wrong with the connection."""
+        import httpx
+
+        headers = {
+            "user-agent": "lucidic-adapters",
+            "accept-encoding": "identity",
+            **self.config.headers,
+            "content-type": "application/x-protobuf",
+        }
+        if self.config.gzip:
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            headers["content-encoding"] = "gzip"
+        url = self.config.endpoint
+        try:
+            for _ in range(_REDIRECTS + 1):
+                reply = self._post(url, body, headers, until)
+                if reply.status not in _SAME_METHOD or not _same_host(url, reply.location):
+                    return reply
+                url = urljoin(url, reply.location)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            # A connection that broke in the middle may leave the pool in any state: the next attempt begins anew.
+            self.close()
+            return f"{type(error).__name__}: {error}"
+        return reply
+
+    def _post(self, url: str, body: bytes, headers: dict[str, str], until: float) -> _Reply:
+        import httpx
+
+        left = max(0.1, until - time.monotonic())
+        limits = httpx.Timeout(left, connect=min(CONNECT_SECONDS, left))
+        with self._connected().stream("POST", url, content=body, headers=headers, timeout=limits) as response:
+            content = b""
+            for piece in response.iter_raw():
+                content += piece
+                if len(content) > BODY_LIMIT:
+                    break
+                if time.monotonic() > until:
+                    raise httpx.ReadTimeout("The answer did not end in time.")
+            return _Reply(
+                status=response.status_code,
+                answer=read_answer(response.status_code, response.headers, content[:BODY_LIMIT]),
+                retry_after=self._retry_after(response.headers.get("retry-after")),
+                location=response.headers.get("location", ""),
+            )
+
+    def _connected(self) -> httpx.Client:
+        if self._client is None:
+            import httpx
+
+            self._client = httpx.Client(verify=_trust(self.config), follow_redirects=False)
+        return self._client
+
+    def _retry_after(self, text: str | None) -> float | None:
+        if text is None:
+            return None
+        try:
+            return max(0.0, float(text)) if text.strip().isdigit() else self._until(text)
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+    def _until(self, date: str) -> float:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - self._clock())
+
+
+def _trust(config: OTLPConfig) -> ssl.SSLContext | bool:
+    if not config.certificate and not config.client_certificate:
+        return True
+    context = ssl.create_default_context(cafile=config.certificate)
+    if config.client_certificate:
+        context.load_cert_chain(config.client_certificate, config.client_key)
+    return context
+
+
+def _same_host(url: str, location: str) -> bool:
+    target = urlsplit(urljoin(url, location))
+    return bool(location) and (target.scheme, target.netloc) == urlsplit(url)[:2]
+
+
+def _stop(outcome: Outcome, answer: str, note: str) -> bool:
+    outcome.answer = "paused" if answer == "paused" else "retry"
+    outcome.note = note
+    return False
+
+
+def _refuse(outcome: Outcome, entry: SpanEntry, reason: str) -> None:
+    outcome.taken += 1
+    outcome.rejected += 1
+    outcome.refused.append((entry, reason))
