@@ -9,12 +9,14 @@ Use it as ``import lucidic as lai``::
 from __future__ import annotations
 
 from lucidic._api import (
+    add_sink,
     bind_session,
     bind_session_async,
     clear_active_session,
     current_session_id,
     end_session,
     flush,
+    health,
     init,
     session,
     session_async,
@@ -26,12 +28,14 @@ from lucidic._view import show
 
 __all__ = [
     "Instrumentation",
+    "add_sink",
     "bind_session",
     "bind_session_async",
     "clear_active_session",
     "current_session_id",
     "end_session",
     "flush",
+    "health",
     "init",
     "instrument",
     "session",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lucidic import _binding
+from lucidic._export import Health, Sink
 from lucidic._guard import logger
 from lucidic._ids import check_session_id, new_session_id
 from lucidic._records import JSONValue
@@ -200,6 +201,16 @@ def flush(timeout: float = 30.0) -> bool:
     """
     run = runtime()
     return run.exporter.flush(timeout) if run.has_exporter else True
+
+
+def add_sink(sink: Sink) -> None:
+    """Deliver the spans that end from now on to one more sink (``lucidic.sinks``); the same one twice is once."""
+    runtime().exporter.add_sink(sink)
+
+
+def health() -> Health:
+    """Return the books: what was produced, and what became of it at each sink."""
+    return runtime().exporter.health()
 
 
 def _bound_id() -> str | None:

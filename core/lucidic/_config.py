@@ -30,6 +30,8 @@ class Settings:
         agent_id: Agent at the hosted API (``LUCIDIC_AGENT_ID``).
         otlp_endpoint: OTLP/HTTP base address (``LUCIDIC_OTLP_ENDPOINT``, else the standard
             ``OTEL_EXPORTER_OTLP_ENDPOINT`` family).
+        jsonl: File to append the spans to as OTLP/JSON lines (``LUCIDIC_JSONL``); default none.
+        jsonl_per_session: ``jsonl`` is a folder with one file a session (``LUCIDIC_JSONL_PER_SESSION``).
         auto_end: End the sessions of ``init()`` at exit (``LUCIDIC_AUTO_END``; default true).
         session_from: ``"block"`` (default) or ``"framework"`` (``LUCIDIC_SESSION_FROM``): which one
             outranks the other.
@@ -45,6 +47,8 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     agent_id: str | None = None
     otlp_endpoint: str | None = None
+    jsonl: Path | None = None
+    jsonl_per_session: bool = False
     auto_end: bool = True
     session_from: SessionFrom = "block"
     capture_content: bool = True
@@ -152,6 +156,8 @@ _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
         ("LUCIDIC_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         _text,
     ),
+    "jsonl": (("LUCIDIC_JSONL",), _path),
+    "jsonl_per_session": (("LUCIDIC_JSONL_PER_SESSION",), _bool),
     "auto_end": (("LUCIDIC_AUTO_END",), _bool),
     "session_from": (("LUCIDIC_SESSION_FROM",), _session_from),
     "capture_content": (("LUCIDIC_CAPTURE_CONTENT",), _bool),

@@ -14,12 +14,13 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.trace import ProxyTracerProvider, Tracer
 
 from lucidic._config import Settings
-from lucidic._guard import guarded
+from lucidic._guard import guarded, logger
 from lucidic._lifecycle import LifecycleManager
 from lucidic._spans._correlation import SessionFrom
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import StampProcessor
 from lucidic._spans._tracer import AdapterTracer
+from lucidic.errors import ConfigurationError
 
 
 if TYPE_CHECKING:
@@ -222,9 +223,18 @@ def _limits() -> SpanLimits:
 
 
 def _make_exporter(settings: Settings) -> Exporter:
-    from lucidic._export import Exporter
+    """Make the exporter; a sink that cannot be made costs a log line, the others and the store go on."""
+    from lucidic._export import Exporter, ExportOptions
+    from lucidic.sinks import CONFIGURED
 
-    return Exporter(settings.home)
+    sinks = []
+    for make in CONFIGURED:
+        try:
+            if (sink := make(settings)) is not None:
+                sinks.append(sink)
+        except ConfigurationError as error:
+            logger.warning("lucidic: one sink is left out; spans are kept in the local store: %s", error)
+    return Exporter(settings.home, options=ExportOptions(exit_budget=settings.exit_budget), sinks=sinks)
 
 
 _runtime: Runtime | None = None

@@ -1,0 +1,80 @@
+"""Where spans go besides the local store.
+
+Sinks come from the environment (``LUCIDIC_OTLP_ENDPOINT`` or the standard ``OTEL_EXPORTER_OTLP_*``
+variables, ``LUCIDIC_JSONL``), or from code::
+
+    lai.add_sink(sinks.otlp("http://localhost:6006", headers={"authorization": "Bearer …"}))
+    lai.add_sink(sinks.JSONLinesSink("traces.jsonl"))
+
+Each sink has a cursor of its own: a slow or refused one holds up neither the program nor another sink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lucidic._export import Sink
+from lucidic.errors import ConfigurationError
+
+
+if TYPE_CHECKING:
+    from lucidic._config import Settings
+    from lucidic._export._jsonl import JSONLinesSink
+    from lucidic._export._otlp import OTLPSink
+
+__all__ = ["JSONLinesSink", "OTLPSink", "Sink", "otlp"]
+
+_LATE = {"JSONLinesSink": "lucidic._export._jsonl", "OTLPSink": "lucidic._export._otlp"}
+
+
+def __getattr__(name: str) -> Any:
+    # httpx, which the OTLP sink needs, takes longer to import than all of lucidic.
+    if name in _LATE:
+        from importlib import import_module
+
+        return getattr(import_module(_LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def otlp(endpoint: str | None = None, *, headers: Mapping[str, str] | None = None) -> OTLPSink:
+    """Make a sink for an OTLP/HTTP endpoint: Phoenix, MLflow, Langfuse, a Collector.
+
+    Args:
+        endpoint: Base address, for example ``"http://localhost:6006"``; ``/v1/traces`` is added where
+            it is missing. Default: the standard OTLP variables.
+        headers: Added to those of ``OTEL_EXPORTER_OTLP_HEADERS``.
+
+    Raises:
+        ConfigurationError: No endpoint is given anywhere, or it is no http address.
+
+    """
+    from lucidic._export._otlp import OTLPSink
+    from lucidic._export._otlp_config import otlp_config
+
+    config = otlp_config(endpoint, headers)
+    if config is None:
+        raise ConfigurationError(
+            "No OTLP endpoint: pass one, for example sinks.otlp('http://localhost:4318'), "
+            "or set LUCIDIC_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT."
+        )
+    return OTLPSink(config)
+
+
+def _configured_otlp(settings: Settings) -> Sink | None:
+    if not settings.otlp_endpoint:
+        return None
+    return otlp(settings.otlp_endpoint if settings.origins.get("otlp_endpoint") == "argument" else None)
+
+
+def _configured_jsonl(settings: Settings) -> Sink | None:
+    if settings.jsonl is None:
+        return None
+    from lucidic._export._jsonl import JSONLinesSink
+
+    return JSONLinesSink(Path(settings.jsonl), per_session=settings.jsonl_per_session)
+
+
+CONFIGURED: tuple[Callable[[Settings], Sink | None], ...] = (_configured_otlp, _configured_jsonl)
+"""What makes a sink where the settings ask for it; each raises ``ConfigurationError`` for itself."""
