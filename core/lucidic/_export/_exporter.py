@@ -37,6 +37,7 @@ from lucidic._records import SessionRecord
 logger = logging.getLogger("lucidic.export")
 
 _LOOK: Final = 0.05
+_TICK: Final = 0.005
 
 _exporters: weakref.WeakSet[Exporter] = weakref.WeakSet()
 
@@ -196,8 +197,33 @@ class Exporter:
         for worker in self._workers():
             wishes[worker.name] = worker.stop()
             if self.journal.segment is not None and not worker.alive:
-                worker.run_here()
-        return self._wait_for_sinks(until, wishes) and not self.journal.memory_spans
+                worker.run_here(until)
+        delivered = self._wait_for_sinks(until, wishes) and not self.journal.memory_spans
+        if self.journal.segment is not None:
+            self._say_what_is_left(delivered=delivered)
+        return delivered
+
+    def _say_what_is_left(self, *, delivered: bool) -> None:
+        """Log one line about what the books say is not delivered, if there is any."""
+        health = self.health()
+        if delivered and health.ok and not any(sink.pending for sink in health.sinks):
+            return
+        pages = (page.in_words() for page in health.sinks if page.pending or not page.sound)
+        logger.warning(
+            "Not everything is delivered: %s. What is pending is kept in %s for the next process.",
+            "; ".join((*health.in_words(), *pages)),
+            self.journal.folder,
+        )
+
+    def wind_up(self, timeout: float) -> None:
+        """Do the same as ``shutdown`` from a signal handler: best effort, with no lock and no log line."""
+        until = time.monotonic() + timeout
+        self._drainer.stop()
+        workers = [worker for worker in self._workers() if worker.alive]
+        for worker in workers:
+            worker.stop()
+        while time.monotonic() < until and not all(worker.finished for worker in workers):
+            time.sleep(_TICK)
 
     def _keep_house(self, leader: Leadership) -> None:
         """Look after what dead processes left and what may be deleted."""

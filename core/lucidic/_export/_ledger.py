@@ -32,6 +32,21 @@ class SinkHealth:
         """What the books cannot account for; 0 or there is a bug."""
         return self.produced - self.delivered - self.rejected - sum(self.dropped.values()) - self.pending
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was lost or refused, the sink answers, and the page balances."""
+        lost = self.rejected or any(self.dropped.values()) or self.unexplained
+        return not lost and self.state in ("ok", "waiting")
+
+    def in_words(self) -> str:
+        """Return the page as half a sentence."""
+        parts = [f"{self.pending} pending"] if self.pending else []
+        parts += [f"{self.rejected} rejected"] if self.rejected else []
+        parts += [f"{number} dropped ({reason})" for reason, number in self.dropped.items()]
+        parts += [f"{self.unexplained} unexplained"] if self.unexplained else []
+        note = f" ({self.state}: {self.note})" if self.note else ""
+        return f"{self.name} {', '.join(parts) or self.state}{note}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
@@ -55,14 +70,20 @@ class Health:
     @property
     def unexplained(self) -> int:
         """What the books cannot account for: this process's and every sink's."""
-        own = self.produced - self.written - self.memory_spans - sum(self.dropped.values())
-        return abs(own) + sum(abs(sink.unexplained) for sink in self.sinks)
+        return abs(self._unwritten) + sum(abs(sink.unexplained) for sink in self.sinks)
+
+    @property
+    def _unwritten(self) -> int:
+        return self.produced - self.written - self.memory_spans - sum(self.dropped.values())
 
     @property
     def ok(self) -> bool:
         """Whether nothing is lost, refused or stuck; what is pending on a sound sink is no fault."""
-        lost = any(self.dropped.values()) or any(
-            any(sink.dropped.values()) or sink.rejected for sink in self.sinks
-        )
-        stuck = any(sink.state in ("paused", "failed", "retrying") for sink in self.sinks)
-        return self.failure is None and not lost and not stuck and not self.unexplained
+        lost = any(self.dropped.values()) or self._unwritten
+        return self.failure is None and not lost and all(sink.sound for sink in self.sinks)
+
+    def in_words(self) -> list[str]:
+        """Return what is wrong before any sink, as half sentences."""
+        parts = [f"{self.memory_spans} only in memory"] if self.memory_spans else []
+        parts += [f"{number} dropped ({reason})" for reason, number in self.dropped.items()]
+        return parts + ([f"{self._unwritten} unexplained"] if self._unwritten else [])

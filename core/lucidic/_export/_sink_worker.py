@@ -91,7 +91,8 @@ class SinkWorker(Worker):
         batch = self._gatherer.batch(found)
         failpoint("deliver-before")
         try:
-            outcome = self.sink.deliver(batch, self._options.request_timeout)
+            left = self._until - time.monotonic()
+            outcome = self.sink.deliver(batch, max(0.1, min(self._options.request_timeout, left)))
         except Exception as error:  # noqa: BLE001 - a sink is foreign code; the batch is sent again
             outcome = Outcome(answer="retry", note=f"{type(error).__name__}: {error}")
         failpoint("deliver-after")

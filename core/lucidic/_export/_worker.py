@@ -43,6 +43,8 @@ class Worker:
         self._not_before = 0.0
         self._asked_to_wait = False
         self._hurried = False
+        self._until = float("inf")
+        self.finished = False
         self._wishes = itertools.count(1)
         self._heard = 0
         self._served = 0
@@ -85,9 +87,10 @@ class Worker:
         self._leader.abandon()
         self._begin()
 
-    def run_here(self) -> None:
-        """Do the thread's work in the caller's thread, where no thread could start."""
-        while self._step():
+    def run_here(self, until: float) -> None:
+        """Do the thread's work in the caller's thread, where no thread runs, until that monotonic time."""
+        self._until = until
+        while time.monotonic() < until and self._step():
             pass
         self._leader.release()
 
@@ -103,6 +106,7 @@ class Worker:
                 break
             self._wait()
         self._leader.release()
+        self.finished = True
         with contextlib.suppress(Exception):
             self.close()
 
