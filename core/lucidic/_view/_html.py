@@ -13,7 +13,7 @@ from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import _tree
 from lucidic._view._content import failure, text_of
 from lucidic._view._html_style import STYLE
-from lucidic._view._lines import blocks, headline, kind_word
+from lucidic._view._lines import blocks, headline, kind_word, settings
 from lucidic._view._words import clock, count, day_and_clock, duration, one_line, safe
 
 
@@ -183,11 +183,12 @@ def _steps(names: Sequence[str], depth: int) -> str:
     )
 
 
-def draw_content(span: StoredSpan, drawing: Drawing) -> str:
+def draw_content(span: StoredSpan, drawing: Drawing, *, without_messages: bool = False) -> str:
     """Return the whole content of a span: messages, arguments, results, error and stack trace."""
+    shown = settings(span) if without_messages else blocks(span)
     parts = [
         f"<dt>{escaped(one_line(label, 30))}</dt><dd><pre>{drawing.cut(text)}</pre></dd>"
-        for label, text in blocks(span)
+        for label, text in shown
     ]
     parts += [
         f'<dt class="lc-bad">{label}</dt><dd><pre>{drawing.cut(text)}</pre></dd>'

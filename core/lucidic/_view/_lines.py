@@ -158,8 +158,7 @@ def blocks(span: StoredSpan) -> Iterator[tuple[str, str]]:
     attributes = span.attributes
     inputs = content.messages(span, Key.LLM_INPUT_MESSAGES)
     outputs = content.messages(span, Key.LLM_OUTPUT_MESSAGES)
-    if text := content.text_of(attributes.get(Key.LLM_INVOCATION_PARAMETERS)):
-        yield "settings", text
+    yield from settings(span)
     for message in inputs:
         yield message.role or "input", _whole(message)
     if not inputs and (
@@ -173,6 +172,12 @@ def blocks(span: StoredSpan) -> Iterator[tuple[str, str]]:
         yield "→ document", _document(document)
     if not outputs and not found and (result := result_text(span)):
         yield "→ output", pretty(result)
+
+
+def settings(span: StoredSpan) -> Iterator[tuple[str, str]]:
+    """Yield the settings of a model call, if they were recorded."""
+    if text := content.text_of(span.attributes.get(Key.LLM_INVOCATION_PARAMETERS)):
+        yield "settings", text
 
 
 def _whole(message: content.Message) -> str:

@@ -1,0 +1,1 @@
+"""The local page: sessions in a browser, served on loopback."""
