@@ -1,0 +1,84 @@
+"""What a run is: an agent, a graph, a node of one, or a plain chain. Told by LangChain's own marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from lucidic.adapterkit import agent_attributes, graph_node_attributes
+from lucidic_adapters.langchain._runs import Run
+
+
+_AGENT: Final = "langchain_create_agent"
+"""``ls_integration`` of the runs of ``langchain.agents.create_agent`` (langchain 1.0)."""
+_GRAPH: Final = "langgraph"
+_OWN_KINDS: Final = {"prompt": "PROMPT", "retriever": "RETRIEVER", "tool": "TOOL"}
+_INTERNAL_TAGS: Final = (
+    "seq:step",
+    "graph:step",
+    "map:key:",
+    "langsmith:",
+    "retry:attempt:",
+    "condition:",
+    "branch:",
+)
+_INTERNAL_KEYS: Final = ("ls_", "lc_", "langgraph_", "__pregel", "checkpoint_", "langfuse_", "__")
+_RETRY: Final = "retry:attempt:"
+
+
+def chain_kind(run_type: str | None, metadata: Mapping[str, Any], parent: Run | None) -> str:
+    """Return the OpenInference kind of a chain run.
+
+    An agent is a run that ``create_agent`` marks, where the mark or the agent's name begins: not a
+    run with "agent" in its name.
+    """
+    if metadata.get("ls_integration") == _AGENT:
+        above = parent
+        if above is None or above.integration != _AGENT or above.agent != metadata.get("lc_agent_name"):
+            return "AGENT"
+    return _OWN_KINDS.get(run_type or "", "CHAIN")
+
+
+def identity(
+    run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[str] | None, parent: Run | None
+) -> dict[str, Any]:
+    """Describe the agent and the graph node that a run is, and remember both for the runs below."""
+    run.integration = metadata.get("ls_integration")
+    run.agent = metadata.get("lc_agent_name")
+    run.node_id = None if parent is None else parent.node_id
+    found: dict[str, Any] = {}
+    if run.kind == "AGENT":
+        found.update(agent_attributes(run.agent or name))
+    if _is_node(tags) and "langgraph_node" in metadata:
+        above = run.node_id
+        run.node_id = str(metadata.get("langgraph_checkpoint_ns") or metadata["langgraph_node"])
+        found.update(
+            graph_node_attributes(run.node_id, name=str(metadata["langgraph_node"]), parent_id=above)
+        )
+    elif run.kind == "AGENT" or (run.integration == _GRAPH and _begins_graph(parent, metadata)):
+        above = run.node_id
+        run.node_id = name if above is None else f"{above}/{name}"
+        found.update(graph_node_attributes(run.node_id, name=name, parent_id=above))
+    return found
+
+
+def _is_node(tags: Sequence[str] | None) -> bool:
+    return bool(tags) and any(tag.startswith("graph:step:") for tag in tags or ())
+
+
+def _begins_graph(parent: Run | None, metadata: Mapping[str, Any]) -> bool:
+    return parent is None or (parent.integration != _GRAPH and "langgraph_node" not in metadata)
+
+
+def user_facts(metadata: Mapping[str, Any], tags: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
+    """Return what the user put in metadata and tags, LangChain's own entries left out."""
+    own = {key: value for key, value in metadata.items() if not key.startswith(_INTERNAL_KEYS)}
+    return own, [tag for tag in tags or () if not tag.startswith(_INTERNAL_TAGS)]
+
+
+def attempt_of(tags: Sequence[str] | None) -> int | None:
+    """Return the number of the attempt, where ``with_retry`` tagged the run."""
+    for tag in tags or ():
+        if tag.startswith(_RETRY) and tag[len(_RETRY) :].isdigit():
+            return int(tag[len(_RETRY) :])
+    return None

@@ -1,0 +1,191 @@
+"""The scope bridge: a run's span is current where the run's own code executes, and nowhere else.
+
+LangChain runs the code of lambdas, tools and graph nodes in a private copy of the context: setting
+OpenTelemetry's context inside that copy needs no undoing and cannot leak. Models and retrievers run
+in the caller's frame: there each call, and each step of a stream, is wrapped, and the caller's
+context put back by value (a token could not be reset from another task, and would be logged).
+
+Everything here reaches past LangChain's public interface. Each place is looked for on its own; one
+that has moved is skipped with one warning, and the spans of the runs keep LangChain's own tree.
+Names as of langchain-core 1.7 and langgraph 1.2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context as otel_context
+
+from lucidic_adapters.langchain import _bridge_calls as calls
+from lucidic_adapters.langchain._bridge_cell import claim
+from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
+from lucidic_adapters.langchain._sessions import Carrier
+
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["claim", "install", "lifecycle", "uninstall"]
+
+logger = logging.getLogger("lucidic")
+_lock = threading.Lock()
+_patched: list[tuple[Any, str, Any, Any]] = []
+_installed = False
+
+_CORE: Final = "langchain_core"
+_CHAT: Final = "langchain_core.language_models.chat_models:BaseChatModel"
+_TEXT: Final = "langchain_core.language_models.llms:BaseLLM"
+_TOOL: Final = "langchain_core.tools.base:BaseTool"
+_RETRIEVER: Final = "langchain_core.retrievers:BaseRetriever"
+_MANAGER: Final = "langchain_core.callbacks.manager:AsyncCallbackManager"
+_CONFIG: Final = "langchain_core.runnables.config"
+
+
+def install() -> None:
+    """Install the bridge, once for the process; a second call does nothing."""
+    global _installed
+    if _installed:
+        return
+    with _lock:
+        if _installed:
+            return
+        for target, name, wrap, required in _PLACES:
+            _patch(target, name, wrap, required=required)
+        _installed = True
+
+
+def uninstall() -> None:
+    """Put LangChain's own functions back, where nobody wrapped ours since."""
+    global _installed
+    with _lock:
+        while _patched:
+            owner, name, original, ours = _patched.pop()
+            if getattr(owner, name, None) is ours:
+                setattr(owner, name, original)
+        _installed = False
+
+
+def _patch(target: str, name: str, wrap: Callable[[Any], Any], *, required: bool) -> None:
+    module_name, _, class_name = target.partition(":")
+    try:
+        module: ModuleType = importlib.import_module(module_name)
+    except ImportError:
+        if module_name.startswith(_CORE):
+            _moved(target, name)
+        return  # langgraph is not installed
+    owner = getattr(module, class_name, None) if class_name else module
+    original = getattr(owner, name, None) if owner is not None else None
+    if owner is None or not callable(original):
+        if required:
+            _moved(target, name)
+        return
+    ours = wrap(original)
+    setattr(owner, name, ours)
+    _patched.append((owner, name, original, ours))
+
+
+def _moved(target: str, name: str) -> None:
+    logger.warning(
+        "lucidic: %s.%s is not where it was; spans that user code opens may nest less deeply there",
+        target,
+        name,
+    )
+
+
+def _config_context(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a run current in the private context in which LangChain executes its code."""
+
+    @wraps(original)
+    def set_config_context(config: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(config, *args, **kwargs)
+        run = RUNS.get(getattr(config.get("callbacks"), "parent_run_id", None))
+        if run is not None and otel_context.get_current().get(RUN_KEY) != run.id:
+            otel_context.attach(run.context)
+        return result
+
+    return set_config_context
+
+
+def _configurable(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Carry ``configurable`` along with what LangChain keeps for LangSmith's tracer."""
+
+    @wraps(original)
+    def inheritable_metadata(config: Any) -> Any:
+        found = original(config)
+        configurable = config.get("configurable")
+        return Carrier(found or {}, configurable) if configurable else found
+
+    return inheritable_metadata
+
+
+def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand the carried ``configurable`` to the run that starts, beside its metadata."""
+
+    @wraps(original)
+    def configure(*args: Any, **kwargs: Any) -> Any:
+        manager = original(*args, **kwargs)
+        carried = kwargs.get("langsmith_inheritable_metadata")
+        if isinstance(carried, Carrier):
+            manager.metadata = Carrier(manager.metadata, carried.configurable)
+        return manager
+
+    return configure
+
+
+class _Lifecycle:
+    """Whom graphs tell of interrupts and resumes when no callbacks are passed: they ask only those passed."""
+
+    def __init__(self) -> None:
+        self.handler: Any = None
+
+
+lifecycle: Final = _Lifecycle()
+
+
+def _graph_callbacks(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the process's handler to those that a graph tells of interrupts and resumes."""
+
+    @wraps(original)
+    def configure(*args: Any, **kwargs: Any) -> Any:
+        manager = original(*args, **kwargs)
+        handler = lifecycle.handler
+        if handler is not None and not any(isinstance(known, type(handler)) for known in manager.handlers):
+            manager.handlers = [*manager.handlers, handler]
+        return manager
+
+    return configure
+
+
+_PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
+    (_CONFIG, "_set_config_context", _config_context, True),
+    ("langgraph._internal._runnable", "_set_config_context", _config_context, True),
+    (_CONFIG, "_get_langsmith_inheritable_metadata_from_config", _configurable, False),
+    ("langchain_core.callbacks.manager", "_configure", _configure, True),
+    (_CHAT, "_generate_with_cache", calls.sync_call_of_manager, True),
+    (_CHAT, "_agenerate_with_cache", calls.async_call_of_manager, True),
+    (_TEXT, "_generate_helper", calls.sync_call_of_manager, True),
+    (_TEXT, "_agenerate_helper", calls.async_call_of_manager, True),
+    (_CHAT, "_iter_v2_events", calls.sync_events, False),
+    (_CHAT, "_aiter_v2_events", calls.async_events, False),
+    (_CHAT, "stream", calls.sync_stream, True),
+    (_CHAT, "astream", calls.async_stream, True),
+    (_TEXT, "stream", calls.sync_stream, True),
+    (_TEXT, "astream", calls.async_stream, True),
+    (_CHAT, "generate", calls.sync_guard("LLM"), True),
+    (_CHAT, "agenerate", calls.async_guard("LLM"), True),
+    (_TEXT, "generate", calls.sync_guard("LLM"), True),
+    (_TEXT, "agenerate", calls.async_guard("LLM"), True),
+    (_TOOL, "run", calls.sync_guard("TOOL"), True),
+    (_TOOL, "arun", calls.async_guard("TOOL"), True),
+    (_RETRIEVER, "invoke", calls.sync_guard("RETRIEVER", enters=True), True),
+    (_RETRIEVER, "ainvoke", calls.async_guard("RETRIEVER", enters=True), True),
+    (_MANAGER, "on_chain_start", calls.chain_start, True),
+    (_MANAGER, "on_llm_start", calls.text_start, True),
+    ("langgraph.callbacks", "_configure_graph_callbacks", _graph_callbacks, False),
+)
+"""What is wrapped: where it is, how, and whether its absence is worth a warning."""

@@ -1,0 +1,222 @@
+"""The wrappers of the bridge: around calls of models, tools and retrievers, and each step of streams."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID, uuid4
+
+from opentelemetry import context as otel_context
+
+from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
+from lucidic_adapters.langchain._bridge_streams import AsyncSteps, SyncSteps
+from lucidic_adapters.langchain._runs import RUNS, Run
+
+
+def _run_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run | None:
+    """Find the run manager among the arguments of a call, and its open run."""
+    manager = kwargs.get("run_manager")
+    if manager is None:
+        managers = kwargs.get("run_managers") or next(
+            (item for item in args if isinstance(item, list) and _managers(item)), None
+        )
+        manager = (
+            managers[0]
+            if managers
+            else next((item for item in args if hasattr(item, "on_llm_new_token")), None)
+        )
+    return RUNS.get(getattr(manager, "run_id", None))
+
+
+def _managers(items: list[Any]) -> bool:
+    return bool(items) and hasattr(items[0], "on_llm_new_token")
+
+
+def sync_call_of_manager(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a call that gets its run manager as an argument."""
+
+    @wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = _run_of(args, kwargs)
+        if run is None:
+            return original(self, *args, **kwargs)
+        outer = otel_context.get_current()
+        otel_context.attach(run.context)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            restore(outer)
+
+    return call
+
+
+def async_call_of_manager(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Wrap a coroutine that gets its run manager as an argument."""
+
+    @wraps(original)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = _run_of(args, kwargs)
+        if run is None:
+            return await original(self, *args, **kwargs)
+        outer = otel_context.get_current()
+        otel_context.attach(run.context)
+        try:
+            return await original(self, *args, **kwargs)
+        finally:
+            restore(outer)
+
+    return call
+
+
+def sync_events(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the producer of a stream of events, which gets its run manager as an argument."""
+
+    @wraps(original)
+    def events(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = _run_of(args, kwargs)
+        steps = original(self, *args, **kwargs)
+        return steps if run is None else SyncSteps(steps, _cell_with(run), last_owner=True)
+
+    return events
+
+
+def async_events(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the producer of an asynchronous stream of events."""
+
+    @wraps(original)
+    def events(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = _run_of(args, kwargs)
+        steps = original(self, *args, **kwargs)
+        return steps if run is None else AsyncSteps(steps, _cell_with(run), last_owner=True)
+
+    return events
+
+
+def _cell_with(run: Run) -> Cell:
+    cell = Cell(run.kind)
+    cell.runs.append(run)
+    return cell
+
+
+def sync_stream(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a model's ``stream``."""
+
+    @wraps(original)
+    def stream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return SyncSteps(original(self, *args, **kwargs), Cell("LLM", enters=True))
+
+    return stream
+
+
+def async_stream(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a model's ``astream``."""
+
+    @wraps(original)
+    def astream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return AsyncSteps(original(self, *args, **kwargs), Cell("LLM", enters=True))
+
+    return astream
+
+
+def sync_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a wrapper that ends the runs of ``kind`` that a failed call leaves open."""
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            cell = Cell(kind, enters=enters, single=kind != "LLM")
+            outer, before = otel_context.get_current(), cell_here.get()
+            cell_here.set(cell)
+            try:
+                return original(self, *args, **kwargs)
+            except BaseException as error:
+                cell.abandon(error)
+                raise
+            finally:
+                cell_here.set(before)
+                if enters:
+                    restore(outer)
+
+        return call
+
+    return wrap
+
+
+def async_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a wrapper of a coroutine that ends the runs of ``kind`` that a failed call leaves open."""
+
+    def wrap(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        @wraps(original)
+        async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            cell = Cell(kind, enters=enters, single=kind != "LLM")
+            outer, before = otel_context.get_current(), cell_here.get()
+            cell_here.set(cell)
+            try:
+                return await original(self, *args, **kwargs)
+            except BaseException as error:
+                cell.abandon(error)
+                raise
+            finally:
+                cell_here.set(before)
+                if enters:
+                    restore(outer)
+
+        return call
+
+    return wrap
+
+
+def chain_start(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Wrap the asynchronous start of a chain: a cancellation during other handlers leaves nothing open."""
+
+    @wraps(original)
+    async def on_chain_start(
+        self: Any, serialized: Any, inputs: Any, run_id: UUID | None = None, **kwargs: Any
+    ) -> Any:
+        known = run_id or _new_id()
+        try:
+            return await original(self, serialized, inputs, run_id=known, **kwargs)
+        except BaseException as error:
+            run = RUNS.get(known)
+            if run is not None:
+                RUNS.fail(run, error)
+            raise
+
+    return on_chain_start
+
+
+def text_start(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Wrap the asynchronous start of a text model, which silences the handlers that are not inline.
+
+    (langchain-core 1.x: with one inline handler, ``on_llm_start`` calls only inline ones.) Both
+    kinds are called on their own, which is right with the defect and without it.
+    """
+
+    @wraps(original)
+    async def on_llm_start(
+        self: Any, serialized: Any, prompts: list[str], run_id: UUID | None = None, **kwargs: Any
+    ) -> Any:
+        inline = [handler for handler in self.handlers if handler.run_inline]
+        others = [handler for handler in self.handlers if not handler.run_inline]
+        if not inline or not others:
+            return await original(self, serialized, prompts, run_id, **kwargs)
+        managers = []
+        for position, prompt in enumerate(prompts):
+            known = run_id if run_id is not None and position == 0 else _new_id()
+            for group in (inline, others):
+                part = copy.copy(self)
+                part.handlers = group
+                (manager,) = await original(part, serialized, [prompt], known, **kwargs)
+            manager.handlers = self.handlers
+            managers.append(manager)
+        return managers
+
+    return on_llm_start
+
+
+try:
+    from langchain_core.utils.uuid import uuid7 as _new_id
+except ImportError:  # langchain-core before 1.2
+    _new_id = uuid4

@@ -1,0 +1,119 @@
+"""Streams of models, each step in the context of the run, the consumer's put back between steps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from typing_extensions import Self
+
+from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
+from lucidic_adapters.langchain._runs import RUNS
+
+
+class _Steps:
+    """What both kinds of stream share: the way into the run's context and out of it."""
+
+    def __init__(self, steps: Any, cell: Cell, *, last_owner: bool = False) -> None:
+        self._steps = steps
+        self._cell = cell
+        self._inside: Context | None = cell.runs[0].context if cell.runs else None
+        self._last_owner = last_owner
+        """Nobody else ends the run of a stream that is dropped half-way."""
+
+    def _enter(self) -> tuple[Context, Cell | None]:
+        outer, before = otel_context.get_current(), cell_here.get()
+        cell_here.set(self._cell)
+        if self._inside is not None:
+            otel_context.attach(self._inside)
+        return outer, before
+
+    def _leave(self, left: tuple[Context, Cell | None]) -> None:
+        outer, before = left
+        if self._cell.runs:
+            self._inside = otel_context.get_current()
+            restore(outer)
+        cell_here.set(before)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._steps, name)
+
+    def __del__(self) -> None:
+        if self._last_owner:
+            for run in self._cell.runs:
+                if RUNS.get(run.id) is run:
+                    RUNS.fail(run, GeneratorExit())
+
+
+class SyncSteps(_Steps, Iterator[Any]):
+    """A generator whose steps run in the context of its run."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self._step(self._steps.__next__)
+
+    def send(self, value: Any) -> Any:
+        """Send a value into the generator."""
+        return self._step(self._steps.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception inside the generator."""
+        return self._step(self._steps.throw, *error)
+
+    def close(self) -> None:
+        """Close the generator; its run ends as stopped early."""
+        self._step(self._steps.close)
+
+    def _step(self, function: Callable[..., Any], *args: Any) -> Any:
+        left = self._enter()
+        try:
+            return function(*args)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._cell.abandon(error)
+            raise
+        finally:
+            self._leave(left)
+
+
+class AsyncSteps(_Steps, AsyncIterator[Any]):
+    """An asynchronous generator whose steps run in the context of its run.
+
+    A class, not a generator: the event loop closes every open asynchronous generator at its end, an
+    outer and its inner one at the same time, which fails.
+    """
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._step(self._steps.__anext__)
+
+    async def asend(self, value: Any) -> Any:
+        """Send a value into the generator."""
+        return await self._step(self._steps.asend, value)
+
+    async def athrow(self, *error: Any) -> Any:
+        """Raise an exception inside the generator."""
+        return await self._step(self._steps.athrow, *error)
+
+    async def aclose(self) -> None:
+        """Close the generator; its run ends as stopped early."""
+        await self._step(self._steps.aclose)
+
+    async def _step(self, function: Callable[..., Any], *args: Any) -> Any:
+        left = self._enter()
+        try:
+            return await function(*args)
+        except StopAsyncIteration:
+            raise
+        except BaseException as error:
+            self._cell.abandon(error)
+            raise
+        finally:
+            self._leave(left)

@@ -1,0 +1,442 @@
+"""``LucidicHandler``: the callbacks of LangChain and LangGraph, each run a span.
+
+Callbacks only start and end spans below an explicitly chosen parent; they never attach a context,
+because LangChain runs many of them in other tasks and contexts than the code they are about. The
+bridge (``_bridge.py``) makes a run's span current where its code executes.
+
+On Python 3.10 LangChain and LangGraph cannot give a task a context: there, in asynchronous code,
+LangChain's own spans keep their tree, but a span that user code opens inside a node or lambda may
+nest under the caller of the run instead of under the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.outputs import LLMResult
+from langchain_core.tracers.base import BaseTracer
+
+from lucidic.adapterkit import (
+    SESSION_METADATA_KEYS,
+    AdapterOptions,
+    SessionFrom,
+    dumps,
+    guarded,
+    make_tracer,
+)
+from lucidic_adapters.langchain import _agents, _bridge, _models, _tools
+from lucidic_adapters.langchain._control import control_flow, interrupt_event, link_resume
+from lucidic_adapters.langchain._io import words_in, words_out
+from lucidic_adapters.langchain._runs import RUNS, Run
+from lucidic_adapters.langchain._sessions import session_ids
+
+
+try:
+    from langgraph.callbacks import GraphCallbackHandler
+except ImportError:  # no langgraph, or one before 1.1
+    GraphCallbackHandler = BaseCallbackHandler  # type: ignore[assignment,misc]
+
+_EMPTY: Mapping[str, Any] = {}
+
+
+class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unused-ignore]
+    """Trace LangChain and LangGraph: pass it in ``config={"callbacks": [LucidicHandler()]}``.
+
+    It needs no ``init()``. The session of a run is decided as everywhere in lucidic: the session
+    given here, else a session bound around the call, else the ids in the call's metadata or
+    ``configurable`` (``session_id``, ``conversation_id``, ``thread_id``).
+
+    It is a ``BaseTracer`` only by name, because LangGraph gives the payloads that a node's
+    ``TracePolicy`` shaped to tracers alone; none of BaseTracer's bookkeeping is used.
+    """
+
+    run_inline = True
+    raise_error = False
+
+    def __init__(
+        self,
+        *,
+        session_id: str | None = None,
+        session_keys: tuple[str, ...] = SESSION_METADATA_KEYS,
+        session_from: SessionFrom | None = None,
+        capture_content: bool | None = None,
+        mask: Callable[[str], str] | None = None,
+        tracer_provider: Any = None,
+    ) -> None:
+        """Make a handler; it may be shared by any number of threads, tasks and conversations.
+
+        Args:
+            session_id: The session of everything this handler sees; outranks all else.
+            session_keys: The metadata keys that name a session, in order of precedence.
+            session_from: ``"block"`` or ``"framework"``: which one outranks the other.
+            capture_content: False leaves messages, arguments and results out.
+            mask: Applied to every text that could hold content.
+            tracer_provider: Where the spans are made; default the global provider, else our own.
+
+        Raises:
+            InvalidSessionIDError: ``session_id`` is empty or not text.
+            ConfigurationError: ``session_from`` is neither word.
+
+        """
+        super().__init__()
+        self.options = AdapterOptions(
+            session_id=session_id,
+            session_keys=tuple(session_keys),
+            session_from=session_from,
+            capture_content=capture_content,
+            mask=mask,
+            tracer_provider=tracer_provider,
+        )
+        self._tracer = make_tracer("lucidic.langchain", self.options)
+        _bridge.install()
+
+    def __copy__(self) -> LucidicHandler:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LucidicHandler:
+        return self
+
+    def _persist_run(self, run: Any) -> None:
+        """Do nothing: this is a tracer by name only."""
+
+    # Runs
+
+    def _start(
+        self,
+        name: str,
+        kind: str,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        metadata: Mapping[str, Any],
+        tags: Sequence[str] | None,
+    ) -> Run | None:
+        if RUNS.get(run_id) is not None:
+            return None  # another handler of ours was given the same run
+        parent = RUNS.get(parent_run_id)
+        live = self._tracer.start(
+            name,
+            kind,
+            parent=RUNS.parent_for(parent_run_id),
+            framework=session_ids(metadata, self.options.session_keys),
+        )
+        run = Run(run_id, live, kind, parent, self)
+        run.readable = parent is None or kind == "AGENT"
+        thread = metadata.get("thread_id")
+        run.thread = None if thread is None else str(thread)
+        RUNS.add(run)
+        _bridge.claim(run)
+        return run
+
+    def _describe(
+        self, run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[str] | None
+    ) -> dict[str, Any]:
+        found = _agents.identity(run, name, metadata, tags, run.parent)
+        own, own_tags = _agents.user_facts(metadata, tags)
+        if own:
+            found["metadata"] = dumps(own)
+        if own_tags:
+            found["tag.tags"] = own_tags
+        attempt = _agents.attempt_of(tags)
+        if attempt is not None:
+            found["lucidic.retry.attempt"] = attempt
+        return found
+
+    def _end(
+        self, run_id: UUID, error: BaseException | str | None, describe: Callable[[Run], Mapping[str, Any]]
+    ) -> None:
+        run = RUNS.take(run_id, self)
+        if run is None:
+            return
+        attributes: Mapping[str, Any] = {}
+        try:
+            if run.live.is_recording:
+                with guarded("langchain run end"):
+                    attributes = describe(run)
+                    if isinstance(error, BaseException):
+                        error = control_flow(run, error)
+        finally:
+            RUNS.end(run, error, attributes)
+
+    # Chains
+
+    def on_chain_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_type: str | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Start the span of a chain, graph, node, agent, prompt or parser."""
+        with guarded("langchain on_chain_start"):
+            known = _EMPTY if metadata is None else metadata
+            name = _name(name, serialized, "chain")
+            kind = _agents.chain_kind(run_type, known, RUNS.get(parent_run_id))
+            run = self._start(name, kind, run_id, parent_run_id, known, tags)
+            if run is None or not run.live.is_recording:
+                return
+            found = self._describe(run, name, known, tags)
+            run.defers_input = bool(kwargs.get("defers_inputs"))
+            if not run.defers_input:
+                found.update(_input(run, inputs))
+            if kind == "PROMPT":
+                found.update(_models.prompt_facts(serialized, inputs))
+            run.live.set(found)
+            link_resume(run, inputs)
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, inputs: Any = None, **kwargs: Any) -> None:
+        """End the span of a chain."""
+        with guarded("langchain on_chain_end"):
+            self._end(run_id, None, lambda run: {**_late_input(run, inputs), **_output(run, outputs)})
+
+    def on_chain_error(
+        self, error: BaseException, *, run_id: UUID, inputs: Any = None, **kwargs: Any
+    ) -> None:
+        """End the span of a chain that failed, was cancelled or left early."""
+        with guarded("langchain on_chain_error"):
+            self._end(run_id, error, lambda run: _late_input(run, inputs))
+
+    # Models
+
+    def on_chat_model_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        messages: list[list[Any]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Start the span of a call of a chat model."""
+        with guarded("langchain on_chat_model_start"):
+            self._start_model(serialized, messages, None, run_id, parent_run_id, tags, metadata, name, kwargs)
+
+    def on_llm_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Start the span of a call of a text model."""
+        with guarded("langchain on_llm_start"):
+            self._start_model(serialized, None, prompts, run_id, parent_run_id, tags, metadata, name, kwargs)
+
+    def _start_model(
+        self,
+        serialized: Mapping[str, Any] | None,
+        messages: list[list[Any]] | None,
+        prompts: list[str] | None,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: list[str] | None,
+        metadata: Mapping[str, Any] | None,
+        name: str | None,
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        known = _EMPTY if metadata is None else metadata
+        name = _name(name, serialized, "llm")
+        run = self._start(name, "LLM", run_id, parent_run_id, known, tags)
+        if run is None or not run.live.is_recording:
+            return
+        found = self._describe(run, name, known, tags)
+        request = _models.Request(kwargs.get("invocation_params"), kwargs.get("options"), known)
+        run.request = request
+        if messages is not None:
+            found.update(_models.chat_request(request, messages))
+            said = [message for batch in messages for message in batch]
+            found.update(_input(run, said))
+        else:
+            found.update(_models.text_request(request, prompts or ()))
+            found.update(_input(run, "\n".join(prompts or ())))
+        run.live.set(found)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Note the first token of a stream."""
+        run = RUNS.get(run_id)
+        if run is None or run.first_token or run.owner is not self:
+            return
+        run.first_token = True
+        with guarded("langchain first token"):
+            run.live.event(_models.FIRST_TOKEN_EVENT)
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Note the first content of a stream of events (``stream_events`` version 3)."""
+        if isinstance(event, Mapping) and event.get("event") == "content-block-delta":
+            self.on_llm_new_token("", run_id=run_id)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """End the span of a call of a model."""
+        with guarded("langchain on_llm_end"):
+            self._end(run_id, None, lambda run: _answered(run, response))
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **kwargs: Any
+    ) -> None:
+        """End the span of a call that failed, with what had come of the answer."""
+        with guarded("langchain on_llm_error"):
+            self._end(run_id, error, lambda run: {} if response is None else _answered(run, response))
+
+    # Tools and retrievers
+
+    def on_tool_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Start the span of a tool."""
+        with guarded("langchain on_tool_start"):
+            known = _EMPTY if metadata is None else metadata
+            name = _name(name, serialized, "tool")
+            run = self._start(name, "TOOL", run_id, parent_run_id, known, tags)
+            if run is None or not run.live.is_recording:
+                return
+            found = self._describe(run, name, known, tags)
+            found.update(_tools.tool_request(name, serialized, input_str, inputs, kwargs.get("tool_call_id")))
+            run.live.set(found)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """End the span of a tool; an error that the tool handled itself is shown as one."""
+        with guarded("langchain on_tool_end"):
+            shown: dict[str, Any] = {}
+            handled = None
+            with guarded("langchain tool result"):
+                shown, handled = _tools.tool_result(output)
+            self._end(run_id, handled, lambda _: shown)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """End the span of a tool that failed."""
+        with guarded("langchain on_tool_error"):
+            self._end(run_id, error, lambda _: {})
+
+    def on_retriever_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Start the span of a retriever."""
+        with guarded("langchain on_retriever_start"):
+            known = _EMPTY if metadata is None else metadata
+            name = _name(name, serialized, "retriever")
+            run = self._start(name, "RETRIEVER", run_id, parent_run_id, known, tags)
+            if run is not None and run.live.is_recording:
+                run.live.set({**self._describe(run, name, known, tags), **_tools.json_io("input", query)})
+
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
+        """End the span of a retriever with what it found."""
+        with guarded("langchain on_retriever_end"):
+            self._end(run_id, None, lambda _: _tools.found_documents(documents))
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """End the span of a retriever that failed."""
+        with guarded("langchain on_retriever_error"):
+            self._end(run_id, error, lambda _: {})
+
+    # Events
+
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Add a custom event to the span of the run that dispatched it."""
+        with guarded("langchain on_custom_event"):
+            run = RUNS.get(run_id)
+            if run is not None and run.owner is self:
+                run.live.event(name, {"data": data if isinstance(data, str) else _tools.as_json(data)})
+
+    def on_agent_action(self, action: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Recognise an ``AgentExecutor`` of langchain-classic: only agents act."""
+        self._is_agent(run_id)
+
+    def on_agent_finish(self, finish: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Recognise an ``AgentExecutor`` that finished without acting."""
+        self._is_agent(run_id)
+
+    def _is_agent(self, run_id: UUID) -> None:
+        with guarded("langchain on_agent_action"):
+            run = RUNS.get(run_id)
+            if run is not None and run.owner is self and run.kind == "CHAIN":
+                run.kind = "AGENT"
+                run.live.set({"openinference.span.kind": "AGENT"})
+
+    def on_text(self, text: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Do nothing: what langchain-classic prints is in its spans."""
+
+    def on_retry(self, retry_state: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Add an event for each attempt of a model that failed and is tried again."""
+        with guarded("langchain on_retry"):
+            run = RUNS.get(run_id)
+            if run is not None and run.owner is self:
+                run.live.event("retry", {"attempt": getattr(retry_state, "attempt_number", 0)})
+
+    def on_interrupt(self, event: Any) -> None:
+        """Note that a graph waits for a person (langgraph 1.1 and newer)."""
+        with guarded("langchain on_interrupt"):
+            interrupt_event(event)
+
+    def on_resume(self, event: Any) -> None:
+        """Link the trace that was interrupted (langgraph 1.1 and newer)."""
+        with guarded("langchain on_resume"):
+            run = RUNS.get(getattr(event, "run_id", None))
+            if run is not None:
+                link_resume(run, None, resumed=True)
+
+
+def _name(name: str | None, serialized: Mapping[str, Any] | None, default: str) -> str:
+    if name:
+        return name
+    if serialized:
+        ids = serialized.get("id")
+        return str(serialized.get("name") or (ids[-1] if ids else default))
+    return default
+
+
+def _input(run: Run, value: object) -> dict[str, Any]:
+    words = words_in(value) if run.readable else None
+    return _tools.json_io("input", value if words is None else words)
+
+
+def _output(run: Run, value: object) -> dict[str, Any]:
+    words = words_out(value) if run.readable else None
+    return _tools.json_io("output", value if words is None else words)
+
+
+def _late_input(run: Run, inputs: object) -> dict[str, Any]:
+    return _input(run, inputs) if run.defers_input and inputs is not None else {}
+
+
+def _answered(run: Run, response: LLMResult) -> dict[str, Any]:
+    found = _models.answer(run.request, response)
+    generations = [generation for batch in response.generations for generation in batch]
+    said = [getattr(generation, "message", None) or generation.text for generation in generations]
+    if said:
+        found.update(_output(run, said[0] if len(said) == 1 else said))
+    return found

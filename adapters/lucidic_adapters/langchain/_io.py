@@ -1,0 +1,217 @@
+"""What went into a run and what came out: a person's words at a turn's root, JSON elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import Generation
+from langchain_core.prompt_values import PromptValue
+
+from lucidic.adapterkit import clean, dumps
+
+
+_ASKING: Final = ("input", "question", "query", "text", "prompt", "content", "human_input", "user_input")
+_ANSWERING: Final = (
+    "output",
+    "answer",
+    "result",
+    "response",
+    "text",
+    "output_text",
+    "content",
+    "final_answer",
+)
+
+
+def words_in(value: object) -> str | None:
+    """Return what the person said, or ``None`` where nothing in the input is a person's words."""
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "resume") and hasattr(value, "goto"):  # langgraph's Command
+        resume = value.resume
+        return resume if isinstance(resume, str) or resume is None else as_json(resume)
+    messages = _messages_in(value)
+    if messages is not None:
+        return _last_words(messages, ("human", "user")) or _last_words(messages, ())
+    return _text_under(value, _ASKING)
+
+
+def words_out(value: object) -> str | None:
+    """Return the answer's words, or ``None`` where nothing in the output is an answer's words."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Generation):
+        return value.text
+    if isinstance(value, Mapping) and value.get("__interrupt__"):
+        asked = [getattr(item, "value", item) for item in value["__interrupt__"]]
+        return "\n".join(item if isinstance(item, str) else as_json(item) for item in asked)
+    messages = _messages_in(value)
+    if messages is not None:
+        return _answer(value, messages)
+    return _text_under(value, _ANSWERING)
+
+
+def _answer(state: object, messages: Sequence[object]) -> str | None:
+    words = _last_words(messages[-1:], ("ai", "assistant", "AIMessageChunk"))
+    if words:
+        return words
+    if isinstance(state, Mapping) and state.get("structured_response") is not None:
+        return as_json(state["structured_response"])
+    return _last_words(messages, ("ai", "assistant", "AIMessageChunk")) or _last_words(messages, ())
+
+
+def _messages_in(value: object) -> Sequence[object] | None:
+    """Find the conversation: a message, a list of them, a prompt, or the state that holds one."""
+    if isinstance(value, BaseMessage):
+        return [value]
+    if isinstance(value, PromptValue):
+        return value.to_messages()
+    if isinstance(value, list | tuple):
+        return value if value and _is_message(value[-1]) else None
+    found = value.get("messages") if isinstance(value, Mapping) else getattr(value, "messages", None)
+    if isinstance(found, BaseMessage):
+        return [found]
+    if isinstance(found, list | tuple) and found:
+        return found
+    if isinstance(value, Mapping):
+        for key in (*_ASKING, "chat_history"):
+            inner = value.get(key)
+            if isinstance(inner, BaseMessage) or (
+                isinstance(inner, list) and inner and _is_message(inner[-1])
+            ):
+                return inner if isinstance(inner, list) else [inner]
+    return None
+
+
+def _is_message(value: object) -> bool:
+    if isinstance(value, BaseMessage):
+        return True
+    if isinstance(value, Mapping):
+        return "content" in value and ("role" in value or "type" in value)
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
+
+
+def _last_words(messages: Sequence[object], kinds: tuple[str, ...]) -> str | None:
+    for message in reversed(messages):
+        kind, content = _kind_and_content(message)
+        if kinds and kind not in kinds:
+            continue
+        words = text_of(content)
+        if not words and isinstance(message, AIMessage):
+            words = _beside(message)
+        if words:
+            return words
+    return None
+
+
+def _kind_and_content(message: object) -> tuple[str, object]:
+    if isinstance(message, BaseMessage):
+        return message.type, message.content
+    if isinstance(message, Mapping):
+        return str(message.get("role") or message.get("type")), message.get("content")
+    if isinstance(message, tuple) and len(message) == 2:
+        return str(message[0]), message[1]
+    return "human", message
+
+
+def _beside(message: AIMessage) -> str | None:
+    extra = message.additional_kwargs
+    audio = extra.get("audio")
+    spoken = audio.get("transcript") if isinstance(audio, Mapping) else None
+    words = extra.get("refusal") or spoken
+    return words if isinstance(words, str) else None
+
+
+def text_of(content: object) -> str:
+    """Return the text of a message's content, parts joined, or nothing."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list | tuple):
+        return ""
+    texts = []
+    for block in content:
+        if isinstance(block, str):
+            texts.append(block)
+        elif isinstance(block, Mapping):
+            kind = block.get("type")
+            text = block.get("refusal") if kind == "refusal" else block.get("text")
+            if isinstance(text, str) and kind not in ("reasoning", "thinking"):
+                texts.append(text)
+    return "".join(texts)
+
+
+def _text_under(value: object, keys: tuple[str, ...]) -> str | None:
+    if not isinstance(value, Mapping):
+        return None
+    for key in keys:
+        found = value.get(key)
+        if isinstance(found, str) and found:
+            return found
+    if len(value) == 1:
+        only = next(iter(value.values()))
+        return only if isinstance(only, str) and only else None
+    return None
+
+
+def as_json(value: object) -> str:
+    """Write a value as JSON text, LangChain's own objects made small; never raises."""
+    try:
+        text = _ENCODER.encode(value)
+    except Exception:  # noqa: BLE001  # foreign objects, cycles, odd keys: the kit deals with each
+        return dumps(plain(value))
+    return clean(text) if len(text) <= _LIMIT else dumps(plain(value))
+
+
+def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """Return a value with LangChain's own objects made small; the rest is left to the kit."""
+    if id(value) in above or len(above) > _DEEPEST:
+        return value
+    inside = (*above, id(value))
+    if isinstance(value, dict):
+        return {key: plain(item, inside) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, inside) for item in value]
+    try:
+        small = _small(value)
+    except Exception:  # noqa: BLE001  # a foreign subclass
+        return value
+    return value if small is None else plain(small, inside)
+
+
+def _small(value: object) -> dict[str, Any] | None:
+    if isinstance(value, BaseMessage):
+        return _small_message(value)
+    if isinstance(value, Document):
+        return {"page_content": value.page_content, "metadata": value.metadata}
+    if isinstance(value, PromptValue):
+        return {"messages": value.to_messages()}
+    return None
+
+
+def _small_message(message: BaseMessage) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": message.type, "content": message.content}
+    if message.name:
+        found["name"] = message.name
+    if isinstance(message, AIMessage) and message.tool_calls:
+        found["tool_calls"] = message.tool_calls
+    answers = getattr(message, "tool_call_id", None)
+    if answers:
+        found["tool_call_id"] = answers
+        found["status"] = getattr(message, "status", None)
+    return found
+
+
+def _encodable(value: object) -> Any:
+    small = _small(value)
+    if small is None:
+        raise TypeError(type(value).__name__)
+    return small
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_encodable)
+_LIMIT: Final = 1_000_000
+_DEEPEST: Final = 40

@@ -1,0 +1,286 @@
+"""Calls of models: request, answer, tokens, finish reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import LLMResult
+
+from lucidic.adapterkit import (
+    Message,
+    ToolSchema,
+    Usage,
+    llm_attributes,
+    prompt_template_attributes,
+    usage_attributes,
+)
+from lucidic_adapters.langchain._messages import message_of
+
+
+FIRST_TOKEN_EVENT: Final = "First Token Stream Event"
+"""OpenInference's name for it."""
+
+_NOT_PARAMETERS: Final = frozenset(
+    (
+        "tools",
+        "functions",
+        "_type",
+        "api_key",
+        "extra_headers",
+        "default_headers",
+        "headers",
+        "messages",
+        "input",
+    )
+)
+_FINISH: Final = ("finish_reason", "stop_reason", "done_reason", "finishReason", "status")
+_MODEL: Final = ("model_name", "model", "model_id")
+
+
+class Request:
+    """What a model was asked, in the kit's words."""
+
+    __slots__ = ("model", "parameters", "provider", "tools")
+
+    def __init__(
+        self,
+        invocation_params: Mapping[str, Any] | None,
+        options: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        given = invocation_params or {}
+        self.provider = _text(metadata.get("ls_provider"))
+        self.model = _text(metadata.get("ls_model_name")) or _first(given, _MODEL)
+        self.parameters = {
+            key: value for key, value in given.items() if value is not None and key not in _NOT_PARAMETERS
+        }
+        schema = (options or {}).get("ls_structured_output_format")
+        if schema and "response_format" not in self.parameters:
+            self.parameters["response_format"] = schema
+        self.tools = [*_tools(given.get("tools")), *_tools(given.get("functions"))]
+
+
+def chat_request(request: Request, messages: Iterable[Sequence[object]]) -> dict[str, Any]:
+    """Describe the request to a chat model."""
+    found: dict[str, Any] = llm_attributes(
+        provider=request.provider,
+        request_model=request.model,
+        input_messages=[message_of(message) for batch in messages for message in batch],
+        tools=request.tools,
+        invocation_parameters=request.parameters,
+    )
+    return found
+
+
+def text_request(request: Request, prompts: Sequence[str]) -> dict[str, Any]:
+    """Describe the request to a text model."""
+    found: dict[str, Any] = llm_attributes(
+        provider=request.provider,
+        request_model=request.model,
+        prompts=prompts,
+        invocation_parameters=request.parameters,
+    )
+    return found
+
+
+def prompt_facts(serialized: Mapping[str, Any] | None, inputs: object) -> dict[str, Any]:
+    """Describe the template of a prompt and the variables that filled it."""
+    templates = list(_templates((serialized or {}).get("kwargs") or {}))
+    if not templates:
+        return {}
+    found: dict[str, Any] = prompt_template_attributes(
+        "\n".join(templates), variables=inputs if isinstance(inputs, Mapping) else None
+    )
+    return found
+
+
+def _templates(given: object) -> Iterator[str]:
+    """Find the templates of all messages of a serialized prompt, in order."""
+    if not isinstance(given, Mapping):
+        return
+    template = given.get("template")
+    if isinstance(template, str):
+        yield template
+    messages = given.get("messages")
+    for item in messages if isinstance(messages, list) else ():
+        yield from _templates(item.get("kwargs") if isinstance(item, Mapping) else None)
+    prompt = given.get("prompt")
+    for item in prompt if isinstance(prompt, list) else [prompt]:
+        yield from _templates(item.get("kwargs") if isinstance(item, Mapping) else None)
+
+
+def answer(request: Request | None, response: LLMResult) -> dict[str, Any]:
+    """Describe what a model answered."""
+    generations = [generation for batch in response.generations for generation in batch]
+    messages = [generation.message for generation in generations if hasattr(generation, "message")]
+    output = response.llm_output or {}
+    model = _answered_model(messages, output)
+    usage, cached = usage_of(
+        messages, output, [generation.generation_info or {} for generation in generations]
+    )
+    found: dict[str, Any] = llm_attributes(
+        provider=None if request is None else request.provider,
+        request_model=None if request is None else request.model,
+        response_model=model,
+        output_messages=_answers(messages),
+        choices=() if messages else [generation.text for generation in generations],
+        finish_reason=_finish_reason(messages, [generation.generation_info for generation in generations]),
+    )
+    if cached:
+        found["llm.cache_hit"] = True
+    elif usage is not None:
+        found.update(usage_attributes(usage))
+    return found
+
+
+def _answers(messages: Iterable[Any]) -> list[Message]:
+    found = [message_of(message) for message in messages]
+    return [message for message in found if message.content or message.tool_calls]
+
+
+def _answered_model(messages: Iterable[Any], output: Mapping[str, Any]) -> str | None:
+    for message in messages:
+        found = _first(message.response_metadata or {}, _MODEL)
+        if found:
+            return found
+    return _first(output, _MODEL)
+
+
+def _finish_reason(messages: Iterable[Any], infos: Iterable[Mapping[str, Any] | None]) -> str | None:
+    sources = [*(message.response_metadata for message in messages), *infos]
+    for source in sources:
+        found = _first(source or {}, _FINISH)
+        if found:
+            incomplete = (source or {}).get("incomplete_details")
+            reason = incomplete.get("reason") if isinstance(incomplete, Mapping) else None
+            return _text(reason) or found
+    return None
+
+
+def usage_of(
+    messages: Iterable[Any], output: Mapping[str, Any], infos: Iterable[Mapping[str, Any]]
+) -> tuple[Usage | None, bool]:
+    """Return the tokens of a call, and whether LangChain's cache answered it.
+
+    On a cache hit LangChain replays the tokens of the first call, with a cost of 0 (langchain-core 1.x
+    ``BaseChatModel._convert_cached_generations``): nobody spent them.
+    """
+    for message in messages:
+        found = message.usage_metadata if isinstance(message, AIMessage) else None
+        if found:
+            if found.get("total_cost") == 0:
+                return None, True
+            return _standard_usage(found), False
+    candidates = [output.get("token_usage"), output.get("usage"), output.get("usage_metadata")]
+    for message in messages:
+        answered = message.response_metadata or {}
+        candidates += [answered.get("token_usage"), answered.get("usage")]
+    candidates += [info.get("usage_metadata") or info.get("token_usage") for info in infos]
+    for candidate in candidates:
+        if isinstance(candidate, Mapping) and candidate:
+            return _raw_usage(candidate), False
+    return None, False
+
+
+def _standard_usage(found: Mapping[str, Any]) -> Usage:
+    read = found.get("input_token_details") or {}
+    wrote = found.get("output_token_details") or {}
+    return Usage(
+        prompt=found.get("input_tokens"),
+        completion=found.get("output_tokens"),
+        total=found.get("total_tokens"),
+        cache_read=_detail(read, "cache_read"),
+        cache_write=_cache_write(read),
+        reasoning=_detail(wrote, "reasoning"),
+        audio_in=_detail(read, "audio"),
+        audio_out=_detail(wrote, "audio"),
+    )
+
+
+def _detail(details: Mapping[str, Any], name: str) -> int | None:
+    """Read a detail; a service tier prefixes the names (``flex_reasoning``, langchain-openai 1.x)."""
+    if details.get(name):
+        return _count(details[name])
+    suffix = f"_{name}"
+    return next((_count(value) for key, value in details.items() if key.endswith(suffix) and value), None)
+
+
+def _cache_write(details: Mapping[str, Any]) -> int | None:
+    written = _detail(details, "cache_creation")
+    if written:
+        return written
+    # Anthropic's caches by lifetime: langchain-anthropic leaves the sum out where these are given.
+    parts = [_count(details.get(f"ephemeral_{life}_input_tokens")) or 0 for life in ("5m", "1h")]
+    return sum(parts) or None
+
+
+def _raw_usage(found: Mapping[str, Any]) -> Usage:
+    """Read usage as providers report it: OpenAI's, Anthropic's, Bedrock's, Google's names."""
+    read = found.get("prompt_tokens_details") or found.get("input_tokens_details") or {}
+    wrote = found.get("completion_tokens_details") or found.get("output_tokens_details") or {}
+    cache_read = _number(
+        found, "cache_read_input_tokens", "cacheReadInputTokens", "cache_read_input_token_count"
+    )
+    cache_write = _number(
+        found, "cache_creation_input_tokens", "cacheWriteInputTokens", "cache_write_input_token_count"
+    )
+    prompt = _number(found, "prompt_tokens")
+    if prompt is None:
+        prompt = _number(found, "input_tokens", "inputTokens", "prompt_token_count", "inputTokenCount")
+        if prompt is not None:  # Anthropic and Bedrock count cached tokens apart
+            prompt += (cache_read or 0) + (cache_write or 0)
+    return Usage(
+        prompt=prompt,
+        completion=_number(
+            found,
+            "completion_tokens",
+            "output_tokens",
+            "outputTokens",
+            "candidates_token_count",
+            "outputTokenCount",
+        ),
+        total=_number(found, "total_tokens", "totalTokens", "total_token_count"),
+        cache_read=cache_read or _count(read.get("cached_tokens")),
+        cache_write=cache_write,
+        reasoning=_count(wrote.get("reasoning_tokens")) or _number(found, "thoughts_token_count"),
+        audio_in=_count(read.get("audio_tokens")),
+        audio_out=_count(wrote.get("audio_tokens")),
+    )
+
+
+def _number(found: Mapping[str, Any], *names: str) -> int | None:
+    return next((count for name in names if (count := _count(found.get(name))) is not None), None)
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _tools(given: object) -> list[ToolSchema]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        return []
+    return [_tool(tool) for tool in given if isinstance(tool, Mapping)]
+
+
+def _tool(tool: Mapping[str, Any]) -> ToolSchema:
+    """Read a tool's schema in OpenAI's, Anthropic's or a provider's own form."""
+    function = tool.get("function")
+    inner: Mapping[str, Any] = function if isinstance(function, Mapping) else tool
+    schema = inner.get("parameters") or inner.get("input_schema")
+    name = inner.get("name") or tool.get("type") or ""
+    kind = tool.get("type")
+    if schema is None and kind not in (None, "function"):  # a tool that the provider runs
+        return ToolSchema(str(kind), _text(inner.get("description")), dict(tool))
+    return ToolSchema(
+        str(name), _text(inner.get("description")), schema if isinstance(schema, Mapping) else None
+    )
+
+
+def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    return next((value for key in keys if isinstance(value := found.get(key), str) and value), None)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

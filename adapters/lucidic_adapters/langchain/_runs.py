@@ -1,0 +1,177 @@
+"""The open runs of LangChain: which span is whose, what lies below what, and that every run ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
+
+from lucidic.adapterkit import CANCELLED, INCOMPLETE, STOPPED_EARLY, LiveSpan, guarded
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUN_KEY: Final = "lucidic.langchain.run"
+"""Context key: id of the innermost LangChain run whose code runs here."""
+
+_MOST_OPEN: Final = 100_000
+"""Runs that nothing ever ends are closed, the oldest first, beyond this many."""
+_MOST_INTERRUPTED: Final = 10_000
+
+
+class Run:
+    """An open run and its span."""
+
+    __slots__ = (
+        "agent", "children", "context", "defers_input", "finish", "first_token", "id", "integration",
+        "interrupted", "kind", "live", "node_id", "owner", "parent", "readable", "request", "thread",
+    )  # fmt: skip
+
+    def __init__(self, run_id: UUID, live: LiveSpan, kind: str, parent: Run | None, owner: object) -> None:
+        self.id = run_id
+        self.live = live
+        self.kind = kind
+        self.parent = parent
+        self.owner = owner
+        """The handler that started it; the callbacks of other handlers for the same run are passed over."""
+        self.children: dict[UUID, Run] = {}
+        self.context = Context({**live.context, RUN_KEY: run_id})
+        """Where the user code of this run executes."""
+        self.agent: str | None = None
+        self.integration: str | None = None
+        self.node_id: str | None = None
+        self.thread: str | None = None
+        self.readable = False
+        """Its input and output are a person's words: a turn's root, or an agent."""
+        self.defers_input = False
+        self.first_token = False
+        self.interrupted = False
+        self.finish: Callable[[], Mapping[str, Any]] | None = None
+        """Last attributes for a run that ends without its own callback."""
+        self.request: Any = None
+        """What a model was asked."""
+
+
+class Runs:
+    """All open runs of the process, by id."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[UUID, Run] = OrderedDict()
+        self._interrupted: OrderedDict[tuple[str | None, str], SpanContext] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(list(self._open.values()))
+
+    def get(self, run_id: UUID | None) -> Run | None:
+        """Return the open run of that id."""
+        return None if run_id is None else self._open.get(run_id)
+
+    def parent_for(self, parent_run_id: UUID | None) -> LiveSpan | None:
+        """Choose the parent of a run that starts here; ``None`` means the current context.
+
+        Where the innermost run of the context is the parent, the context is right: a span that the
+        user opened in between becomes the parent. Where the context was lost (threads, callbacks
+        passed by hand, Python 3.10), LangChain's own parent is.
+        """
+        if parent_run_id is None or otel_context.get_current().get(RUN_KEY) == parent_run_id:
+            return None
+        parent = self._open.get(parent_run_id)
+        return None if parent is None else parent.live
+
+    def add(self, run: Run) -> None:
+        """Register a started run below its parent."""
+        self._open[run.id] = run
+        if run.parent is not None:
+            run.parent.children[run.id] = run
+        if len(self._open) > _MOST_OPEN:
+            self.close(next(iter(self._open.values())))
+
+    def take(self, run_id: UUID, owner: object) -> Run | None:
+        """Remove a run that ends now; ``None`` for one that is not open, or another handler's."""
+        run = self._open.get(run_id)
+        if run is None or run.owner is not owner:
+            return None
+        return self._remove(run)
+
+    def _remove(self, run: Run) -> Run | None:
+        if self._open.pop(run.id, None) is None:
+            return None  # another thread was first
+        if run.parent is not None:
+            run.parent.children.pop(run.id, None)
+        return run
+
+    def end(
+        self, run: Run, error: BaseException | str | None = None, attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """End the span of a run that was taken, and what is still open below it."""
+        for child in list(run.children.values()):
+            self.close(child, error if isinstance(error, BaseException) else None)
+        shown, ok, reason = outcome(error)
+        run.live.end(error=shown, ok=ok and not run.interrupted, attributes={**(attributes or {}), **reason})
+
+    def close(self, run: Run, error: BaseException | None = None) -> None:
+        """End a run that LangChain forgot, with the reason for it.
+
+        ``error`` is what ended the code that the run belonged to; without one, or where it is an
+        ordinary exception that has its own span, the run is marked incomplete.
+        """
+        if self._remove(run) is None:
+            return
+        attributes: Mapping[str, Any] = {}
+        if run.finish is not None:
+            with guarded("langchain close"):
+                attributes = run.finish()
+        _, _, reason = outcome(error)
+        if reason:
+            self.end(run, error, attributes)
+        else:
+            for child in list(run.children.values()):
+                self.close(child)
+            run.live.end(ok=False, attributes={**attributes, INCOMPLETE: True})
+
+    def fail(self, run: Run, error: BaseException) -> None:
+        """End a run that LangChain forgot with the exception that ended it; harmless if it has ended."""
+        if self._remove(run) is None:
+            return
+        attributes: Mapping[str, Any] = {}
+        if run.finish is not None:
+            with guarded("langchain close"):
+                attributes = run.finish()
+        self.end(run, error, attributes)
+
+    def interrupted(self, thread: str | None, session_id: str | None, context: SpanContext) -> None:
+        """Remember the root that a graph's interrupt ended, for the link from its resume."""
+        if thread is None:
+            return
+        key = (session_id, thread)
+        self._interrupted[key] = context
+        self._interrupted.move_to_end(key)
+        if len(self._interrupted) > _MOST_INTERRUPTED:
+            self._interrupted.popitem(last=False)
+
+    def resumed(self, thread: str | None, session_id: str | None) -> SpanContext | None:
+        """Return, once, the root that was interrupted on this thread."""
+        return None if thread is None else self._interrupted.pop((session_id, thread), None)
+
+
+def outcome(error: BaseException | str | None) -> tuple[BaseException | str | None, bool, dict[str, Any]]:
+    """Tell what to show of the end of a run: the error, whether it went well, and the reason."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled", False, {CANCELLED: True}
+    if isinstance(error, GeneratorExit):
+        return None, False, {STOPPED_EARLY: True}
+    return error, True, {}
+
+
+RUNS: Final = Runs()
+"""One for the process, so that two handlers, or a handler and ``instrument()``, make one span of a run."""

@@ -1,0 +1,82 @@
+"""Tools and retrievers: arguments, results, documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from langchain_core.messages import ToolMessage
+
+from lucidic.adapterkit import Document, io_attributes, retriever_attributes, tool_attributes
+from lucidic_adapters.langchain._io import as_json, text_of
+
+
+JSON: Final = {"input": "input.mime_type", "output": "output.mime_type"}
+_SCORES: Final = ("score", "relevance_score", "_score", "similarity_score", "similarity")
+
+
+def json_io(side: str, value: object) -> dict[str, Any]:
+    """Describe an input or output: text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return io_attributes(**{side: value})
+    if value is None:
+        return {}
+    return {f"{side}.value": as_json(value), JSON[side]: "application/json"}
+
+
+def tool_request(
+    name: str,
+    serialized: Mapping[str, Any] | None,
+    input_str: str,
+    inputs: Mapping[str, Any] | None,
+    call_id: object,
+) -> dict[str, Any]:
+    """Describe the call of a tool."""
+    given: object = input_str if inputs is None else inputs
+    found: dict[str, Any] = tool_attributes(
+        name,
+        description=(serialized or {}).get("description"),
+        arguments=given if isinstance(given, str) else as_json(given),
+        id=call_id if isinstance(call_id, str) else None,
+    )
+    return {**found, **json_io("input", given)}
+
+
+def tool_result(output: object) -> tuple[dict[str, Any], str | None]:
+    """Describe what a tool returned, and the error that it handled itself, if any."""
+    message = _tool_message(output)
+    if message is None:
+        return json_io("output", output), None
+    text = text_of(message.content)
+    shown = json_io("output", text if text or not message.content else message.content)
+    if message.tool_call_id:
+        shown["tool.id"] = message.tool_call_id
+    return shown, (text or "error") if message.status == "error" else None
+
+
+def _tool_message(output: object) -> ToolMessage | None:
+    """Find the message in what a tool returned: itself, in a list, or in a command's update."""
+    if isinstance(output, ToolMessage):
+        return output
+    update = getattr(output, "update", None)
+    inner = update.get("messages") if isinstance(update, Mapping) else output
+    if isinstance(inner, Sequence) and not isinstance(inner, str):
+        return next((item for item in inner if isinstance(item, ToolMessage)), None)
+    return None
+
+
+def found_documents(documents: Sequence[Any]) -> dict[str, Any]:
+    """Describe what a retriever found."""
+    found: dict[str, Any] = retriever_attributes(_document(document) for document in documents)
+    return {**found, **json_io("output", list(documents))}
+
+
+def _document(document: Any) -> Document:
+    metadata = getattr(document, "metadata", None) or {}
+    score = next((metadata[key] for key in _SCORES if isinstance(metadata.get(key), int | float)), None)
+    return Document(
+        content=getattr(document, "page_content", None) or str(document),
+        id=getattr(document, "id", None) or metadata.get("id") or metadata.get("_id"),
+        score=score,
+        metadata=metadata,
+    )
