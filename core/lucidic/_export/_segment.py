@@ -106,7 +106,7 @@ def segments(folder: Path) -> list[str]:
     try:
         names = os.listdir(folder)  # noqa: PTH208 - names are what is wanted
         return sorted(name for name in names if name.endswith(SUFFIX))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
