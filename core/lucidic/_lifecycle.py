@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 import threading
 import time
@@ -27,12 +28,13 @@ class SessionLog(Protocol):
 class OpenSession:
     """A session that this process has opened and not ended."""
 
-    __slots__ = ("auto_end", "by_init", "session_id")
+    __slots__ = ("auto_end", "by_init", "pid", "session_id")
 
     def __init__(self, session_id: str, *, by_init: bool, auto_end: bool) -> None:
         self.session_id = session_id
         self.by_init = by_init
         self.auto_end = auto_end
+        self.pid = os.getpid()
 
 
 class LifecycleManager:
@@ -118,10 +120,18 @@ class LifecycleManager:
             for state in open_spans:
                 end_incomplete(state, "the process ended")
             with self._lock:
-                ending = [session.session_id for session in self._open.values() if session.auto_end]
+                ending = [
+                    session.session_id
+                    for session in self._open.values()
+                    if session.auto_end and session.pid == os.getpid()
+                ]
             fields = _uncaught()
             for session_id in reversed(ending):
                 self.end(session_id, fields)
+
+    def forked(self) -> None:
+        """In a forked child: the parent's sessions stay known, and the parent ends them."""
+        self._lock = threading.RLock()
 
     def _remember(self, session_id: str) -> None:
         self._seen[session_id] = None

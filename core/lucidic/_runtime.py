@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -26,6 +26,8 @@ from lucidic.errors import ConfigurationError
 if TYPE_CHECKING:
     from lucidic._export import Exporter
 
+logger = logging.getLogger("lucidic")
+
 _MANY_ATTRIBUTES = 10_000
 """OpenInference's own provider has the same limit."""
 _OTEL_DEFAULT_LIMIT = 128
@@ -44,6 +46,7 @@ class Runtime:
         self._adopted: dict[int, Any] = {}
         self._unattributed = itertools.count()
         self._exit_registered = False
+        self._pid = os.getpid()
         self.lifecycle = LifecycleManager(lambda: self.exporter)
         self.processor = StampProcessor(
             self,
@@ -162,19 +165,38 @@ class Runtime:
         for provider in self._adopted.values():
             remove_processor(provider, self.processor)
         self._adopted.clear()
-        atexit.unregister(self.finish)
+        if self._exit_registered:
+            from lucidic._export._exit import not_at_exit
+
+            not_at_exit(self.finish)
 
     def finish(self) -> None:
         """End what the process leaves open, and deliver within the exit budget."""
         with guarded("exit"):
-            self.lifecycle.finish(self.processor.open_spans())
+            # A forked child leaves its parent's open spans to the parent.
+            own = os.getpid() == self._pid
+            self.lifecycle.finish(self.processor.open_spans() if own else [])
             if self._exporter is not None:
                 self._exporter.shutdown(self.settings.exit_budget)
+
+    def terminate(self) -> None:
+        """At SIGTERM: the same in at most a second, and without what could wait."""
+        self.lifecycle.finish(self.processor.open_spans())
+        if self._exporter is not None:
+            self._exporter.wind_up(min(1.0, self.settings.exit_budget))
+
+    def forked(self) -> None:
+        """Begin anew in a forked child: a lock may be held by a thread that does not exist here."""
+        self._lock = threading.RLock()
+        self.lifecycle.forked()
 
     def _register_exit(self) -> None:
         if not self._exit_registered:
             self._exit_registered = True
-            atexit.register(self.finish)
+            from lucidic._export._exit import at_exit, on_sigterm
+
+            at_exit(self.finish)
+            on_sigterm(self.terminate)
 
     def _on_session(self, session_id: str, source: str) -> None:
         self.lifecycle.seen(session_id, source, auto_end=self.settings.auto_end)
@@ -240,6 +262,16 @@ def _make_exporter(settings: Settings) -> Exporter:
 _runtime: Runtime | None = None
 _runtime_lock = threading.Lock()
 _factory: Callable[[], Runtime] = lambda: Runtime(Settings.load())  # noqa: E731
+
+
+def _forked() -> None:
+    global _runtime_lock
+    _runtime_lock = threading.Lock()
+    if _runtime is not None:
+        _runtime.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def runtime() -> Runtime:
