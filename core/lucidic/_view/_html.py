@@ -13,7 +13,7 @@ from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import _tree
 from lucidic._view._content import failure, text_of
 from lucidic._view._html_style import STYLE
-from lucidic._view._lines import blocks, headline, kind_word, settings
+from lucidic._view._lines import blocks, headline, kind_word, outcome, settings
 from lucidic._view._words import clock, count, day_and_clock, duration, one_line, safe
 
 
@@ -162,10 +162,17 @@ def _row(row: _tree.Row, depth: int, scale: _Scale, drawing: Drawing) -> str:
     more, content = drawing.row(span)
     return (
         f'<details class="lc-row lc-k-{_class(kind)}{bad}"{more}><summary style="--lc-depth:{depth}">'
-        f'<span class="lc-what">{mark}<b>{escaped(kind)}</b> {escaped(rest)}</span>'
+        f'<span class="lc-what">{mark}<b>{escaped(kind)}</b> {escaped(rest)}{_outcome(span)}</span>'
         f'<span class="lc-bar" aria-hidden="true">{scale.bar(span)}</span>'
         f'<span class="lc-time">{duration(span.end_ns - span.start_ns)}</span></summary>'
         f'<div class="lc-content">{content}</div></details>{below}'
+    )
+
+
+def _outcome(span: StoredSpan) -> str:
+    found = outcome(span)
+    return (
+        f' <span class="lc-out">→ {escaped(one_line(found.plain, 200))}</span>' if found is not None else ""
     )
 
 

@@ -22,6 +22,6 @@ PAGE_STYLE: Final = (
     ".lc-charts rect{fill:var(--lc-model)}.lc-charts rect:hover{fill:var(--lc-agent)}"
     # Rows out of sight cost neither layout nor painting: thousands of spans scroll without a virtual list.
     ".lc-row{content-visibility:auto;contain-intrinsic-size:auto 24px}"
-    ".lc-row:target>summary,.lc-found>summary{outline:2px solid var(--lc-model)}"
+    ".lc-found>summary{outline:2px solid var(--lc-model);outline-offset:-2px}"
     ".lc-parts img{max-width:100%;max-height:400px;display:block}.lc-call{margin:4px 0}"
 )
