@@ -49,8 +49,6 @@ _CONFIG: Final = "langchain_core.runnables.config"
 def install() -> None:
     """Install the bridge, once for the process; a second call does nothing."""
     global _installed
-    if _installed:
-        return
     with _lock:
         if _installed:
             return

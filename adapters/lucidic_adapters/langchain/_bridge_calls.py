@@ -15,6 +15,12 @@ from lucidic_adapters.langchain._bridge_streams import AsyncSteps, SyncSteps
 from lucidic_adapters.langchain._runs import RUNS, Run
 
 
+try:
+    from langchain_core.utils.uuid import uuid7
+except ImportError:  # langchain-core before 1.2
+    uuid7 = uuid4  # type: ignore[assignment]
+
+
 def _run_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run | None:
     """Find the run manager among the arguments of a call, and its open run."""
     manager = kwargs.get("run_manager")
@@ -175,7 +181,7 @@ def chain_start(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     async def on_chain_start(
         self: Any, serialized: Any, inputs: Any, run_id: UUID | None = None, **kwargs: Any
     ) -> Any:
-        known = run_id or _new_id()
+        known = run_id or uuid7()
         try:
             return await original(self, serialized, inputs, run_id=known, **kwargs)
         except BaseException as error:
@@ -204,7 +210,7 @@ def text_start(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
             return await original(self, serialized, prompts, run_id, **kwargs)
         managers = []
         for position, prompt in enumerate(prompts):
-            known = run_id if run_id is not None and position == 0 else _new_id()
+            known = run_id if run_id is not None and position == 0 else uuid7()
             for group in (inline, others):
                 part = copy.copy(self)
                 part.handlers = group
@@ -214,9 +220,3 @@ def text_start(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         return managers
 
     return on_llm_start
-
-
-try:
-    from langchain_core.utils.uuid import uuid7 as _new_id
-except ImportError:  # langchain-core before 1.2
-    _new_id = uuid4

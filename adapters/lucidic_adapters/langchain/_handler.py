@@ -1,3 +1,6 @@
+# ruff: noqa: ARG002  # LangChain passes by name, and more than is used
+# mypy: disable-error-code="override"
+# The tracer that this class is by name returns its runs from callbacks; nobody reads them.
 """``LucidicHandler``: the callbacks of LangChain and LangGraph, each run a span.
 
 Callbacks only start and end spans below an explicitly chosen parent; they never attach a context,
@@ -23,13 +26,13 @@ from lucidic.adapterkit import (
     SESSION_METADATA_KEYS,
     AdapterOptions,
     SessionFrom,
-    dumps,
     guarded,
     make_tracer,
 )
 from lucidic_adapters.langchain import _agents, _bridge, _models, _tools
 from lucidic_adapters.langchain._control import control_flow, interrupt_event, link_resume
-from lucidic_adapters.langchain._io import words_in, words_out
+from lucidic_adapters.langchain._describe import answered, describe, input_of, late_input, output_of, run_name
+from lucidic_adapters.langchain._io import as_json
 from lucidic_adapters.langchain._runs import RUNS, Run
 from lucidic_adapters.langchain._sessions import session_ids
 
@@ -96,7 +99,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
     def __copy__(self) -> LucidicHandler:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> LucidicHandler:
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> LucidicHandler:
         return self
 
     def _persist_run(self, run: Any) -> None:
@@ -111,7 +114,6 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         run_id: UUID,
         parent_run_id: UUID | None,
         metadata: Mapping[str, Any],
-        tags: Sequence[str] | None,
     ) -> Run | None:
         if RUNS.get(run_id) is not None:
             return None  # another handler of ours was given the same run
@@ -129,20 +131,6 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         RUNS.add(run)
         _bridge.claim(run)
         return run
-
-    def _describe(
-        self, run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[str] | None
-    ) -> dict[str, Any]:
-        found = _agents.identity(run, name, metadata, tags, run.parent)
-        own, own_tags = _agents.user_facts(metadata, tags)
-        if own:
-            found["metadata"] = dumps(own)
-        if own_tags:
-            found["tag.tags"] = own_tags
-        attempt = _agents.attempt_of(tags)
-        if attempt is not None:
-            found["lucidic.retry.attempt"] = attempt
-        return found
 
     def _end(
         self, run_id: UUID, error: BaseException | str | None, describe: Callable[[Run], Mapping[str, Any]]
@@ -178,15 +166,15 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         """Start the span of a chain, graph, node, agent, prompt or parser."""
         with guarded("langchain on_chain_start"):
             known = _EMPTY if metadata is None else metadata
-            name = _name(name, serialized, "chain")
+            name = run_name(name, serialized, "chain")
             kind = _agents.chain_kind(run_type, known, RUNS.get(parent_run_id))
-            run = self._start(name, kind, run_id, parent_run_id, known, tags)
+            run = self._start(name, kind, run_id, parent_run_id, known)
             if run is None or not run.live.is_recording:
                 return
-            found = self._describe(run, name, known, tags)
+            found = describe(run, name, known, tags)
             run.defers_input = bool(kwargs.get("defers_inputs"))
             if not run.defers_input:
-                found.update(_input(run, inputs))
+                found.update(input_of(run, inputs))
             if kind == "PROMPT":
                 found.update(_models.prompt_facts(serialized, inputs))
             run.live.set(found)
@@ -195,14 +183,14 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
     def on_chain_end(self, outputs: Any, *, run_id: UUID, inputs: Any = None, **kwargs: Any) -> None:
         """End the span of a chain."""
         with guarded("langchain on_chain_end"):
-            self._end(run_id, None, lambda run: {**_late_input(run, inputs), **_output(run, outputs)})
+            self._end(run_id, None, lambda run: {**late_input(run, inputs), **output_of(run, outputs)})
 
     def on_chain_error(
         self, error: BaseException, *, run_id: UUID, inputs: Any = None, **kwargs: Any
     ) -> None:
         """End the span of a chain that failed, was cancelled or left early."""
         with guarded("langchain on_chain_error"):
-            self._end(run_id, error, lambda run: _late_input(run, inputs))
+            self._end(run_id, error, lambda run: late_input(run, inputs))
 
     # Models
 
@@ -251,20 +239,20 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         kwargs: Mapping[str, Any],
     ) -> None:
         known = _EMPTY if metadata is None else metadata
-        name = _name(name, serialized, "llm")
-        run = self._start(name, "LLM", run_id, parent_run_id, known, tags)
+        name = run_name(name, serialized, "llm")
+        run = self._start(name, "LLM", run_id, parent_run_id, known)
         if run is None or not run.live.is_recording:
             return
-        found = self._describe(run, name, known, tags)
+        found = describe(run, name, known, tags)
         request = _models.Request(kwargs.get("invocation_params"), kwargs.get("options"), known)
         run.request = request
         if messages is not None:
             found.update(_models.chat_request(request, messages))
             said = [message for batch in messages for message in batch]
-            found.update(_input(run, said))
+            found.update(input_of(run, said))
         else:
             found.update(_models.text_request(request, prompts or ()))
-            found.update(_input(run, "\n".join(prompts or ())))
+            found.update(input_of(run, "\n".join(prompts or ())))
         run.live.set(found)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -284,14 +272,14 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a call of a model."""
         with guarded("langchain on_llm_end"):
-            self._end(run_id, None, lambda run: _answered(run, response))
+            self._end(run_id, None, lambda run: answered(run, response))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **kwargs: Any
     ) -> None:
         """End the span of a call that failed, with what had come of the answer."""
         with guarded("langchain on_llm_error"):
-            self._end(run_id, error, lambda run: {} if response is None else _answered(run, response))
+            self._end(run_id, error, lambda run: {} if response is None else answered(run, response))
 
     # Tools and retrievers
 
@@ -311,11 +299,11 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         """Start the span of a tool."""
         with guarded("langchain on_tool_start"):
             known = _EMPTY if metadata is None else metadata
-            name = _name(name, serialized, "tool")
-            run = self._start(name, "TOOL", run_id, parent_run_id, known, tags)
+            name = run_name(name, serialized, "tool")
+            run = self._start(name, "TOOL", run_id, parent_run_id, known)
             if run is None or not run.live.is_recording:
                 return
-            found = self._describe(run, name, known, tags)
+            found = describe(run, name, known, tags)
             found.update(_tools.tool_request(name, serialized, input_str, inputs, kwargs.get("tool_call_id")))
             run.live.set(found)
 
@@ -348,10 +336,10 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         """Start the span of a retriever."""
         with guarded("langchain on_retriever_start"):
             known = _EMPTY if metadata is None else metadata
-            name = _name(name, serialized, "retriever")
-            run = self._start(name, "RETRIEVER", run_id, parent_run_id, known, tags)
+            name = run_name(name, serialized, "retriever")
+            run = self._start(name, "RETRIEVER", run_id, parent_run_id, known)
             if run is not None and run.live.is_recording:
-                run.live.set({**self._describe(run, name, known, tags), **_tools.json_io("input", query)})
+                run.live.set({**describe(run, name, known, tags), **_tools.json_io("input", query)})
 
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a retriever with what it found."""
@@ -370,7 +358,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         with guarded("langchain on_custom_event"):
             run = RUNS.get(run_id)
             if run is not None and run.owner is self:
-                run.live.event(name, {"data": data if isinstance(data, str) else _tools.as_json(data)})
+                run.live.event(name, {"data": data if isinstance(data, str) else as_json(data)})
 
     def on_agent_action(self, action: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Recognise an ``AgentExecutor`` of langchain-classic: only agents act."""
@@ -408,35 +396,3 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
             run = RUNS.get(getattr(event, "run_id", None))
             if run is not None:
                 link_resume(run, None, resumed=True)
-
-
-def _name(name: str | None, serialized: Mapping[str, Any] | None, default: str) -> str:
-    if name:
-        return name
-    if serialized:
-        ids = serialized.get("id")
-        return str(serialized.get("name") or (ids[-1] if ids else default))
-    return default
-
-
-def _input(run: Run, value: object) -> dict[str, Any]:
-    words = words_in(value) if run.readable else None
-    return _tools.json_io("input", value if words is None else words)
-
-
-def _output(run: Run, value: object) -> dict[str, Any]:
-    words = words_out(value) if run.readable else None
-    return _tools.json_io("output", value if words is None else words)
-
-
-def _late_input(run: Run, inputs: object) -> dict[str, Any]:
-    return _input(run, inputs) if run.defers_input and inputs is not None else {}
-
-
-def _answered(run: Run, response: LLMResult) -> dict[str, Any]:
-    found = _models.answer(run.request, response)
-    generations = [generation for batch in response.generations for generation in batch]
-    said = [getattr(generation, "message", None) or generation.text for generation in generations]
-    if said:
-        found.update(_output(run, said[0] if len(said) == 1 else said))
-    return found

@@ -100,7 +100,7 @@ def _last_words(messages: Sequence[object], kinds: tuple[str, ...]) -> str | Non
         kind, content = _kind_and_content(message)
         if kinds and kind not in kinds:
             continue
-        words = text_of(content)
+        words: str | None = text_of(content)
         if not words and isinstance(message, AIMessage):
             words = _beside(message)
         if words:

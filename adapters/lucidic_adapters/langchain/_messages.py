@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, FunctionMessage, ToolMessage
@@ -268,7 +268,7 @@ def _data_url(data: object, mime: str) -> str | None:
     return data if data.startswith(("data:", "http")) else f"data:{mime};base64,{data}"
 
 
-_READERS: Final[Mapping[str, Any]] = {
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], ContentPart | None]]] = {
     "text": _text,
     "input_text": _text,
     "output_text": _text,

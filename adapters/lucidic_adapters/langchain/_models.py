@@ -19,7 +19,7 @@ from lucidic.adapterkit import (
 from lucidic_adapters.langchain._messages import message_of
 
 
-FIRST_TOKEN_EVENT: Final = "First Token Stream Event"
+FIRST_TOKEN_EVENT: Final = "First Token Stream Event"  # noqa: S105  # no password
 """OpenInference's name for it."""
 
 _NOT_PARAMETERS: Final = frozenset(

@@ -1,0 +1,66 @@
+"""The attributes that runs of every kind have: name, input, output, metadata, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.outputs import LLMResult
+
+from lucidic.adapterkit import dumps
+from lucidic_adapters.langchain import _agents
+from lucidic_adapters.langchain._io import words_in, words_out
+from lucidic_adapters.langchain._models import answer
+from lucidic_adapters.langchain._runs import Run
+from lucidic_adapters.langchain._tools import json_io
+
+
+def describe(run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[str] | None) -> dict[str, Any]:
+    """Describe what a run is: its place in agents and graphs, and what the user put beside it."""
+    found = _agents.identity(run, name, metadata, tags, run.parent)
+    own, own_tags = _agents.user_facts(metadata, tags)
+    if own:
+        found["metadata"] = dumps(own)
+    if own_tags:
+        found["tag.tags"] = own_tags
+    attempt = _agents.attempt_of(tags)
+    if attempt is not None:
+        found["lucidic.retry.attempt"] = attempt
+    return found
+
+
+def run_name(name: str | None, serialized: Mapping[str, Any] | None, default: str) -> str:
+    """Return the name of a run: the one given, else its class's."""
+    if name:
+        return name
+    if serialized:
+        ids = serialized.get("id")
+        return str(serialized.get("name") or (ids[-1] if ids else default))
+    return default
+
+
+def input_of(run: Run, value: object) -> dict[str, Any]:
+    """Describe what went in: a person's words for a readable run, JSON for the others."""
+    words = words_in(value) if run.readable else None
+    return json_io("input", value if words is None else words)
+
+
+def output_of(run: Run, value: object) -> dict[str, Any]:
+    """Describe what came out: the answer's words for a readable run, JSON for the others."""
+    words = words_out(value) if run.readable else None
+    return json_io("output", value if words is None else words)
+
+
+def late_input(run: Run, inputs: object) -> dict[str, Any]:
+    """Describe the input of a streamed run, which only its end knows."""
+    return input_of(run, inputs) if run.defers_input and inputs is not None else {}
+
+
+def answered(run: Run, response: LLMResult) -> dict[str, Any]:
+    """Describe what a model answered, for readers of both kinds."""
+    found = answer(run.request, response)
+    generations = [generation for batch in response.generations for generation in batch]
+    said = [getattr(generation, "message", None) or generation.text for generation in generations]
+    if said:
+        found.update(output_of(run, said[0] if len(said) == 1 else said))
+    return found
