@@ -115,6 +115,24 @@ class LiveSpan:
             },
         )
 
+    def adopt_session(self, below: LiveSpan) -> None:
+        """Take over the session that a span below learnt after this one had started without any.
+
+        Some frameworks make an id only with a run's first request. A span that has a session keeps it.
+        """
+        mine, theirs = self.state, below.state
+        if mine is None or theirs is None or mine.session_id is not None or mine.trace is not theirs.trace:
+            return
+        session_id = mine.session_id = theirs.session_id
+        if session_id is None or not self._span.is_recording():
+            return
+        given = below.span.attributes if isinstance(below.span, ReadableSpan) else None
+        self.set(
+            {keys.SESSION_SOURCE: (given or {}).get(keys.SESSION_SOURCE)}
+            | dict.fromkeys(keys.SESSION_KEYS, session_id)
+        )
+        self.context = Context({**self.context, _binding.SESSION_KEY: session_id})
+
     def end(
         self,
         *,

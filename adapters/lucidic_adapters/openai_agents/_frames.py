@@ -1,0 +1,52 @@
+"""What the SDK knows and does not tell its processors, read from the frames that call them.
+
+Callbacks run below the code that opens and closes a span. That code has parameters of the SDK's public
+interfaces in its frame (``Model.get_response(…, model_settings, tools, …)``), and a failing block its
+exception. A frame that is not found costs attributes, never a span.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+_DEEPEST: Final = 16
+
+MODEL_CALL: Final = ("model_settings", "handoffs", "tracing")
+"""Parameters of ``Model.get_response`` and ``Model.stream_response``."""
+RUN: Final = ("conversation_id", "session", "run_config")
+"""Parameters of a run, in whichever function of the SDK starts its trace."""
+TOOL_CALL: Final = ("func_tool", "tool_call")
+GUARDRAIL: Final = ("guardrail",)
+HANDOFF: Final = ("actual_handoff",)
+MARKED: Final = ("mark_as_current",)
+
+
+def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST) -> Mapping[str, Any]:
+    """Return the local variables of the nearest calling frame that has all of ``names``, else nothing."""
+    frame = sys._getframe(1)
+    wanted = set(names)
+    for _ in range(deepest):
+        above = frame.f_back
+        if above is None:
+            break
+        frame = above
+        code = frame.f_code
+        if wanted.issubset(code.co_varnames) or (
+            code.co_cellvars and wanted <= {*code.co_varnames, *code.co_cellvars}
+        ):
+            return frame.f_locals
+    return _NOTHING
+
+
+def is_marked_current() -> bool:
+    """Tell whether the span that starts now becomes the SDK's current one; True where it is not told."""
+    return bool(locals_of(MARKED, deepest=6).get("mark_as_current", True))
+
+
+def passing_error() -> BaseException | None:
+    """Return the exception that is passing through the calling code."""
+    return sys.exc_info()[1]

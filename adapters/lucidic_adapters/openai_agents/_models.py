@@ -1,0 +1,281 @@
+"""Calls of models: what was sent, what came back and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from lucidic.adapterkit import (
+    Message,
+    ToolSchema,
+    dumps,
+    io_attributes,
+    llm_attributes,
+    prompt_template_attributes,
+    provider_name,
+    system_name,
+)
+from lucidic_adapters.openai_agents._chat import chat_message, chat_messages
+from lucidic_adapters.openai_agents._frames import MODEL_CALL, locals_of
+from lucidic_adapters.openai_agents._responses import (
+    get,
+    input_messages,
+    last_words,
+    output_messages,
+    text_of,
+    usage_of,
+)
+from lucidic_adapters.openai_agents._state import Work
+
+
+Attributes = dict[str, Any]
+
+_ECHOED: Final = (
+    "temperature", "top_p", "max_output_tokens", "max_tool_calls", "tool_choice", "parallel_tool_calls", "reasoning",
+    "text", "truncation", "service_tier", "top_logprobs", "background",
+)  # fmt: skip
+"""What a response repeats of its request."""
+_NOT_SETTINGS: Final = (
+    "extra_query",
+    "extra_headers",
+    "extra_body",
+    "base_url",
+    "retry",
+    "preserve_raw_usage",
+)
+_REASONS: Final = {"max_output_tokens": "length"}
+
+
+def response(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    """Describe a call of the Responses API (``ResponseSpanData``)."""
+    frame = locals_of(MODEL_CALL)
+    answer = get(data, "response")
+    shown = _shows_data(work, frame)
+    given = get(data, "input")
+    if given is None and shown:
+        given = frame.get("input")
+    instructions = get(answer, "instructions") or (frame.get("system_instructions") if shown else None)
+    heard = input_messages(given, instructions) if shown else []
+    said = output_messages(get(answer, "output"))
+    found = _call(
+        work,
+        frame,
+        heard,
+        said,
+        model=get(answer, "model"),
+        parameters=_settings_of(frame) if answer is None else {name: get(answer, name) for name in _ECHOED},
+        usage=get(answer, "usage") or get(data, "usage"),
+        finish_reason=_finish_of(answer),
+        tools=_echoed_tools(answer) or _tools_of(frame),
+    )
+    prompt = get(answer, "prompt")
+    if prompt is not None and get(prompt, "id"):
+        variables = get(prompt, "variables")
+        found |= prompt_template_attributes(
+            str(get(prompt, "id")),
+            variables=dict(variables) if variables else None,
+            version=get(prompt, "version"),
+        )
+    found["openai_agents.response_id"] = get(answer, "id") or get(data, "_response_id")
+    found["openai_agents.previous_response_id"] = get(answer, "previous_response_id")
+    return found
+
+
+def generation(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    """Describe a call through Chat Completions or an adapter to other models (``GenerationSpanData``)."""
+    frame = locals_of(MODEL_CALL)
+    shown = _shows_data(work, frame)
+    given = get(data, "input")
+    if given:
+        heard = chat_messages(given)
+    else:
+        heard = input_messages(frame.get("input"), frame.get("system_instructions")) if shown else []
+    said, streamed = _generated(get(data, "output"))
+    completion = _completion_of(frame)
+    parameters = get(data, "model_config") or _settings_of(frame)
+    return _call(
+        work,
+        frame,
+        heard,
+        said,
+        model=get(completion, "model") or get(data, "model"),
+        parameters=_with_schema({**parameters}, frame) if shown else {**parameters},
+        usage=get(completion, "usage") or get(data, "usage"),
+        finish_reason=_finish_of(streamed) if streamed else _chat_finish(completion),
+        tools=_tools_of(frame),
+    )
+
+
+def speech(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    """Describe text turned into sound; the sound itself is left out."""
+    return _voice(data, [Message("user", get(data, "input") or None)], [Message("assistant", [])])
+
+
+def transcription(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    """Describe sound turned into text; the sound itself is left out."""
+    text = get(data, "output") or None
+    return _voice(data, [], [Message("assistant", text)] if text else [])
+
+
+def _voice(data: Any, heard: list[Message], said: list[Message]) -> Attributes:
+    model = get(data, "model")
+    found = llm_attributes(
+        model=model,
+        system=system_name(model=model) or "openai",
+        input_messages=[message for message in heard if message.content],
+        output_messages=[message for message in said if message.content],
+        invocation_parameters=_kept(get(data, "model_config") or {}),
+    )
+    found |= io_attributes(input=text_of(heard), output=text_of(said))
+    found["openai_agents.first_content_at"] = get(data, "first_content_at")
+    return found
+
+
+def _call(
+    work: Work,
+    frame: Mapping[str, Any],
+    heard: list[Message],
+    said: list[Message],
+    *,
+    model: str | None,
+    parameters: Mapping[str, Any],
+    usage: object,
+    finish_reason: str | None,
+    tools: list[ToolSchema],
+) -> Attributes:
+    client = frame.get("self")
+    host = str(get(parameters, "base_url") or get(get(client, "_client"), "base_url") or "") or None
+    provider = provider_name(host=host) if host else None
+    asked = get(client, "model")
+    named = model or (asked if isinstance(asked, str) else None) or (type(client).__name__ if frame else None)
+    words, answer = last_words(heard), text_of(said)
+    if work.flow.include_data:
+        work.say(words, answer)
+    found = llm_attributes(
+        provider=provider,
+        system=provider or type(client).__name__,
+        model=named,
+        input_messages=heard,
+        output_messages=said,
+        tools=tools,
+        invocation_parameters=_kept(parameters),
+        usage=usage_of(usage),
+        finish_reason=finish_reason,
+    )
+    if heard and said:
+        last = heard[-1]
+        found |= io_attributes(
+            input=text_of((last,)) or words or dumps(last), output=answer or dumps(said[0].tool_calls)
+        )
+    return found
+
+
+def _shows_data(work: Work, frame: Mapping[str, Any]) -> bool:
+    """Tell whether content may be shown; a model call knows it for its whole run."""
+    include = getattr(frame.get("tracing"), "include_data", None)
+    if callable(include) and not include():
+        work.flow.include_data = False
+    return work.flow.include_data
+
+
+def _kept(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in parameters.items() if value is not None and name not in _NOT_SETTINGS
+    }
+
+
+def _settings_of(frame: Mapping[str, Any]) -> dict[str, Any]:
+    settings = frame.get("model_settings")
+    as_json = getattr(settings, "to_json_dict", None)
+    found = as_json() if callable(as_json) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _with_schema(parameters: dict[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the schema that the answer must have, which the span's settings leave out."""
+    schema = frame.get("output_schema")
+    if schema is None or schema.is_plain_text():
+        return parameters
+    parameters["response_format"] = {
+        "type": "json_schema",
+        "json_schema": {"name": schema.name(), "schema": schema.json_schema()},
+    }
+    return parameters
+
+
+def _tools_of(frame: Mapping[str, Any]) -> list[ToolSchema]:
+    """Return the tools and handoffs that were offered, of whatever kind."""
+    found = []
+    for tool in frame.get("tools") or ():
+        found.append(
+            ToolSchema(str(get(tool, "name")), get(tool, "description"), get(tool, "params_json_schema"))
+        )
+    for handoff in frame.get("handoffs") or ():
+        found.append(
+            ToolSchema(
+                str(get(handoff, "tool_name")),
+                get(handoff, "tool_description"),
+                get(handoff, "input_json_schema"),
+            )
+        )
+    return found
+
+
+def _echoed_tools(answer: object) -> list[ToolSchema]:
+    """Return the tools that a response repeats; those that the provider runs have a type for a name."""
+    found = []
+    for tool in get(answer, "tools") or ():
+        if get(tool, "type") == "function":
+            found.append(
+                ToolSchema(str(get(tool, "name")), get(tool, "description"), get(tool, "parameters"))
+            )
+        else:
+            dump = getattr(tool, "model_dump", None)
+            fields = dump(exclude_none=True, warnings=False) if callable(dump) else dict(tool)
+            label = get(tool, "server_label")
+            name = f"{get(tool, 'type')}.{label}" if label else get(tool, "name") or get(tool, "type")
+            found.append(ToolSchema(str(name), get(tool, "description"), {"hosted_tool": fields}))
+    return found
+
+
+def _generated(output: object) -> tuple[list[Message], object]:
+    """Translate a generation's output: chat messages, or a streamed call's response."""
+    if not isinstance(output, Iterable) or isinstance(output, str | Mapping):
+        return [], None
+    messages: list[Message] = []
+    streamed = None
+    for item in output:
+        if get(item, "object") == "response" or (
+            get(item, "output") is not None and get(item, "role") is None
+        ):
+            streamed = item
+            messages += output_messages(get(item, "output"))
+        else:
+            messages.append(chat_message(item))
+    return messages, streamed
+
+
+def _completion_of(frame: Mapping[str, Any]) -> object:
+    found = frame.get("response")
+    return found if get(found, "choices") else None
+
+
+def _chat_finish(completion: object) -> str | None:
+    for choice in get(completion, "choices") or ():
+        reason = get(choice, "finish_reason")
+        return reason if isinstance(reason, str) else None
+    return None
+
+
+def _finish_of(answer: object) -> str | None:
+    """Return the reason a response ended, in the words of Chat Completions."""
+    status = get(answer, "status")
+    if status == "incomplete":
+        reason = get(get(answer, "incomplete_details"), "reason")
+        return _REASONS.get(reason, reason)
+    if status not in (None, "completed"):
+        return str(status)
+    kinds = {get(item, "type") for item in get(answer, "output") or ()}
+    if kinds & {"function_call", "custom_tool_call"}:
+        return "tool_calls"
+    return "stop" if answer is not None else None

@@ -1,0 +1,113 @@
+"""The ids of a run that can name its session, in the SDK's own documented order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Final
+
+from lucidic.adapterkit import FrameworkID, framework_id, framework_ids
+
+
+CONVERSATION: Final = "openai_agents.conversation_id"
+SESSION: Final = "openai_agents.session_id"
+GROUP: Final = "openai_agents.group_id"
+PREVIOUS_RESPONSE: Final = "openai_agents.previous_response_id"
+METADATA: Final = "openai_agents.metadata"
+
+
+class RunCall:
+    """What the caller passed to one run; callbacks are told nothing of it."""
+
+    __slots__ = (
+        "config", "conversation_id", "ending", "error", "include_data", "input", "previous_response_id", "result",
+        "seen", "session", "taken",
+    )  # fmt: skip
+
+    def __init__(self, input: object, options: Mapping[str, Any]) -> None:
+        """Take the arguments of ``Runner.run``; ``input`` may be a ``RunState`` that is resumed."""
+        self.input = input
+        self.config = options.get("run_config")
+        self.conversation_id = options.get("conversation_id") or getattr(input, "_conversation_id", None)
+        self.session = options.get("session")
+        self.previous_response_id = options.get("previous_response_id")
+        self.include_data = includes_data(self.config)
+        self.result: Any = None
+        """What the run gave; for a streamed one, a weak reference to its result."""
+        self.error: BaseException | None = None
+        self.ending: list[Any] | None = None
+        """Spans that wait for the result; ``None`` where nobody will bring one."""
+        self.seen = False
+        """A callback came during this run."""
+        self.taken = False
+        """A task or workflow has this call's input; a later one of the same context is another run."""
+
+    def of_config(self, name: str) -> Any:
+        """Return a field of the run configuration, which may be a plain mapping."""
+        return _field(self.config, name)
+
+
+current_call: ContextVar[RunCall | None] = ContextVar("lucidic_agents_call", default=None)
+
+
+def includes_data(config: object) -> bool:
+    """Tell whether a run configuration (or the environment) allows content in traces."""
+    chosen = _field(config, "trace_include_sensitive_data")
+    if isinstance(chosen, bool):
+        return chosen
+    asked = os.environ.get("OPENAI_AGENTS_TRACE_INCLUDE_SENSITIVE_DATA", "true")
+    return asked.strip().lower() in ("1", "true", "yes", "on")
+
+
+def session_ids(call: RunCall | None, trace: object, keys: tuple[str, ...]) -> tuple[FrameworkID, ...]:
+    """Return what may name the session: conversation, SDK session, group, metadata (``run_grouping.py``, 0.24).
+
+    Read anew whenever a span starts: some sessions get their id only with their first request.
+    """
+    found: list[FrameworkID] = []
+    if call is not None:
+        _add(found, call.conversation_id, CONVERSATION)
+        _add(found, id_of_session(call.session), SESSION)
+        _add(found, call.of_config("group_id"), GROUP)
+    _add(found, getattr(trace, "group_id", None), GROUP)
+    for metadata in (
+        None if call is None else call.of_config("trace_metadata"),
+        getattr(trace, "metadata", None),
+    ):
+        if isinstance(metadata, Mapping):
+            found += framework_ids(metadata, METADATA, keys=keys)
+    return tuple(found)
+
+
+def id_of_session(session: object) -> object:
+    """Return the id of an SDK session, ``None`` as long as it has none (it raises then)."""
+    if session is None:
+        return None
+    try:
+        return getattr(session, "session_id", None)
+    except Exception:  # noqa: BLE001  # a user's class; the SDK passes over its errors as well
+        return None
+
+
+def id_attributes(call: RunCall | None, trace: object) -> dict[str, Any]:
+    """Return the SDK's own ids as attributes of their own, whether or not they name the session."""
+    found: dict[str, Any] = {}
+    if call is not None:
+        found[CONVERSATION] = framework_id(call.conversation_id)
+        found[SESSION] = framework_id(id_of_session(call.session))
+        found[PREVIOUS_RESPONSE] = framework_id(call.previous_response_id)
+        found[GROUP] = framework_id(call.of_config("group_id"))
+    if found.get(GROUP) is None:
+        found[GROUP] = framework_id(getattr(trace, "group_id", None))
+    return found
+
+
+def _add(found: list[FrameworkID], value: object, source: str) -> None:
+    known = framework_id(value)
+    if known is not None:
+        found.append(FrameworkID(known, source))
+
+
+def _field(config: object, name: str) -> Any:
+    return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)

@@ -1,0 +1,92 @@
+"""What is remembered of the SDK's traces and spans while they are open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from opentelemetry.trace import SpanContext
+
+from lucidic.adapterkit import LiveSpan
+from lucidic_adapters.openai_agents._context import Entry
+from lucidic_adapters.openai_agents._frames import passing_error
+from lucidic_adapters.openai_agents._sessions import RunCall
+
+
+TRACE: Final = "trace"
+"""The kind of a workflow's root; all other kinds are the SDK's own (``span_data.type``)."""
+
+
+class Flow:
+    """One SDK trace: what all its spans share."""
+
+    __slots__ = ("context", "ended", "include_data", "recorded", "resumes", "root", "session_id", "trace_id")
+
+    def __init__(self, trace_id: str) -> None:
+        self.trace_id = trace_id
+        self.root: Work | None = None
+        """The topmost span; ``None`` for a trace whose start was not seen, until its first span."""
+        self.context: SpanContext | None = None
+        """Of the topmost span, kept when it has ended, for a run that is resumed."""
+        self.session_id: str | None = None
+        self.include_data = True
+        self.ended = False
+        self.resumes = True
+        """A trace whose start was not seen goes on in the place of the one that ended under its id."""
+        self.recorded: BaseException | None = None
+        """The exception that has its event already, on the span that it came from."""
+
+
+class Work:
+    """One open span, of the SDK and of OpenTelemetry."""
+
+    __slots__ = (
+        "__weakref__", "answer", "call", "entry", "flow", "handoffs", "kind", "live", "name", "outer_error", "parent",
+        "tool_error", "words",
+    )  # fmt: skip
+
+    def __init__(self, live: LiveSpan, kind: str, flow: Flow, parent: Work | None, name: str | None) -> None:
+        self.live = live
+        self.kind = kind
+        self.flow = flow
+        self.parent = parent
+        self.name = name
+        self.call: RunCall | None = None
+        self.entry: Entry | None = None
+        self.outer_error = id(passing_error())
+        """An exception that was being handled before is none of this span's."""
+        self.words: str | None = None
+        """What was said to it first."""
+        self.answer: Any = None
+        """What it said last."""
+        self.handoffs: dict[str, str] | None = None
+        """Of what is below: the agent that takes over, and the one that handed over."""
+        self.tool_error: BaseException | None = None
+        """What a tool raised before the SDK turned it into an answer."""
+
+    def error(self) -> BaseException | None:
+        """Return the exception that ends this span, called while it does."""
+        error = passing_error()
+        return None if error is None or id(error) == self.outer_error else error
+
+    def above(self, kind: str) -> Work | None:
+        """Return the nearest span above of this kind."""
+        step = self.parent
+        while step is not None and step.kind != kind:
+            step = step.parent
+        return step
+
+    def say(self, words: str | None, answer: object) -> None:
+        """Tell the spans above what a model heard and answered, for those of which nothing better is known."""
+        step = self.parent
+        while step is not None and step.kind != "function":
+            if step.words is None:
+                step.words = words
+            if answer is not None:
+                step.answer = answer
+            step = step.parent
+
+
+def is_cancellation(error: BaseException | None) -> bool:
+    """Tell whether an exception says that the work was stopped, not that it failed."""
+    return isinstance(error, asyncio.CancelledError | GeneratorExit)

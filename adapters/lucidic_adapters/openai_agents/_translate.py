@@ -1,0 +1,206 @@
+"""What the SDK's spans hold, as attributes: a name and a kind at the start, everything else at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
+
+from lucidic.adapterkit import (
+    agent_attributes,
+    dumps,
+    graph_node_attributes,
+    io_attributes,
+    json_object,
+    tool_attributes,
+)
+from lucidic_adapters.openai_agents import _models
+from lucidic_adapters.openai_agents._frames import GUARDRAIL, HANDOFF, TOOL_CALL, locals_of
+from lucidic_adapters.openai_agents._responses import get, input_messages, last_words, text_of
+from lucidic_adapters.openai_agents._state import Work
+
+
+TASK: Final = "task"
+KINDS: Final[Mapping[str, str]] = {
+    "agent": "AGENT",
+    "function": "TOOL",
+    "generation": "LLM",
+    "guardrail": "GUARDRAIL",
+    "handoff": "TOOL",
+    "response": "LLM",
+    "speech": "LLM",
+    "transcription": "LLM",
+}
+"""OpenInference's kind of each type of span; all others are CHAIN."""
+MODEL_KINDS: Final = frozenset({"generation", "response", "speech", "transcription"})
+
+Attributes = dict[str, Any]
+
+
+def trace_attributes(trace: object) -> Attributes:
+    """Describe a workflow: the SDK's id of it and its metadata."""
+    found: Attributes = {"openai_agents.trace_id": get(trace, "trace_id")}
+    metadata = get(trace, "metadata")
+    if isinstance(metadata, Mapping) and metadata:
+        found[SpanAttributes.METADATA] = json_object(metadata)
+    return found
+
+
+def words_of(given: object) -> str | None:
+    """Return the user's words in the input of a run; a resumed state's are those it was started with."""
+    given = get(given, "_original_input", given)
+    if isinstance(given, str) or given is None:
+        return given or None
+    messages = input_messages(given)
+    return last_words(messages) or text_of(messages)
+
+
+def started(data: object, parent: Work | None) -> tuple[str, str, Attributes]:
+    """Return the type, the name and the first attributes of a span that starts."""
+    kind = str(get(data, "type") or "custom")
+    name = get(data, "name")
+    attributes: Attributes = {}
+    if kind == "agent":
+        attributes = agent_attributes(name) | _graph(str(name), parent)
+    elif kind == "turn":
+        agent = get(data, "agent_name")
+        attributes = {"openai_agents.turn": get(data, "turn"), "openai_agents.agent": agent}
+        name = f"turn {get(data, 'turn')}"
+    elif kind == TASK:
+        name = f"run {name}" if name else "run"
+    elif kind == "function":
+        attributes = tool_attributes(str(name))
+    elif kind == "mcp_tools":
+        name = f"list tools of {get(data, 'server')}"
+    return kind, str(name or kind), attributes
+
+
+def ended(work: Work, span: Any, error: BaseException | None) -> Attributes:
+    """Return the attributes of a span that ends."""
+    describe = _ENDED.get(work.kind, _custom)
+    return describe(work, span.span_data, error)
+
+
+def _graph(name: str, parent: Work | None) -> Attributes:
+    """Place an agent in the graph: below the one that handed over to it, else the one that called it."""
+    came_from = parent.handoffs.pop(name, None) if parent is not None and parent.handoffs else None
+    if came_from is None and parent is not None:
+        agent = parent if parent.kind == "agent" else parent.above("agent")
+        came_from = None if agent is None else agent.name
+    return graph_node_attributes(name, name=name, parent_id=came_from)
+
+
+def _agent(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    found: Attributes = {
+        "openai_agents.agent.tools": list(get(data, "tools") or ()) or None,
+        "openai_agents.agent.handoffs": list(get(data, "handoffs") or ()) or None,
+        "openai_agents.agent.output_type": get(data, "output_type"),
+    }
+    if work.flow.include_data:
+        found |= io_attributes(input=work.words, output=work.answer)
+    return found | _used(data)
+
+
+def _run(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    return _used(data)
+
+
+def _used(data: object) -> Attributes:
+    """Keep sums of tokens under keys of ours: under OpenInference's they would be counted twice."""
+    usage = get(data, "usage")
+    if not isinstance(usage, Mapping):
+        return {}
+    return {f"openai_agents.usage.{name}": value for name, value in usage.items() if isinstance(value, int)}
+
+
+def _function(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    frame = locals_of(TOOL_CALL)
+    tool, call = frame.get("func_tool"), frame.get("tool_call")
+    found = tool_attributes(
+        str(get(data, "name")),
+        description=get(tool, "description"),
+        arguments=get(data, "input"),
+        id=get(call, "call_id"),
+        json_schema=get(tool, "params_json_schema"),
+    )
+    found |= io_attributes(input=get(data, "input"), output=get(data, "output"))
+    given = get(data, "input")
+    if isinstance(given, str) and given[:1] == "{":
+        found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
+    if mcp := get(data, "mcp_data"):
+        found["openai_agents.mcp.server"] = get(mcp, "server")
+    return found
+
+
+def _handoff(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    source, target = get(data, "from_agent"), get(data, "to_agent")
+    actual = locals_of(HANDOFF).get("actual_handoff")
+    handoff, call = get(actual, "handoff"), get(actual, "tool_call")
+    work.live.rename(f"handoff to {target}" if target else "handoff")
+    agent = work.above("agent")
+    if agent is not None and agent.parent is not None and source and target:
+        if agent.parent.handoffs is None:
+            agent.parent.handoffs = {}
+        agent.parent.handoffs[str(target)] = str(source)
+    arguments = get(call, "arguments") if work.flow.include_data else None
+    found = tool_attributes(
+        str(get(handoff, "tool_name") or "handoff"),
+        description=get(handoff, "tool_description"),
+        arguments=arguments or {},
+        id=get(call, "call_id"),
+    )
+    found |= io_attributes(input=source, output=target)
+    found["openai_agents.handoff.from"] = source
+    found["openai_agents.handoff.to"] = target
+    return found
+
+
+def _guardrail(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    frame = locals_of(GUARDRAIL)
+    side = "output" if "Output" in type(frame.get("guardrail")).__name__ else "input"
+    outcome: Attributes = {"triggered": bool(get(data, "triggered"))}
+    found: Attributes = {"openai_agents.guardrail.triggered": outcome["triggered"]}
+    if frame:
+        found["openai_agents.guardrail.side"] = side
+    if work.flow.include_data:
+        checked = frame.get("agent_output") if side == "output" else words_of(frame.get("input"))
+        info = get(get(frame.get("result"), "output"), "output_info")
+        if info is not None:
+            outcome["output_info"] = info
+        found |= io_attributes(input=checked)
+    return found | io_attributes(output=outcome)
+
+
+def _mcp_tools(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    server = get(data, "server")
+    found = io_attributes(input=server, output=get(data, "result"))
+    found["openai_agents.mcp.server"] = server
+    return found
+
+
+def _custom(work: Work, data: Any, error: BaseException | None) -> Attributes:
+    bag = get(data, "data")
+    if not isinstance(bag, Mapping):
+        given = {name: get(data, name) for name in ("input", "output")}
+        return io_attributes(**{name: value for name, value in given.items() if value is not None})
+    rest = {name: value for name, value in bag.items() if name not in ("input", "output")}
+    found = io_attributes(input=bag.get("input"), output=bag.get("output"))
+    if rest:
+        found[SpanAttributes.METADATA] = dumps(rest)
+    return found
+
+
+_ENDED: Final[Mapping[str, Callable[[Work, Any, BaseException | None], Attributes]]] = {
+    "agent": _agent,
+    "function": _function,
+    "generation": _models.generation,
+    "guardrail": _guardrail,
+    "handoff": _handoff,
+    "mcp_tools": _mcp_tools,
+    "response": _models.response,
+    "speech": _models.speech,
+    TASK: _run,
+    "transcription": _models.transcription,
+    "turn": _run,
+}
