@@ -1,0 +1,198 @@
+"""Hooks in PydanticAI's public methods: they look, hand over what the spans need, and change nothing.
+
+The SDK has no global registration of hooks (pydantic/pydantic-ai#4971), and its spans start before its
+objects are in reach; so the methods through which every run and request goes are wrapped.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import wraps
+from types import TracebackType
+from typing import Any, Final
+
+from pydantic_ai import Agent
+from pydantic_ai.embeddings.instrumented import InstrumentedEmbeddingModel
+from pydantic_ai.models.instrumented import InstrumentedModel
+from typing_extensions import override
+
+from lucidic import current_session_id
+from lucidic.adapterkit import guarded
+from lucidic_adapters.pydantic_ai import _embeddings
+from lucidic_adapters.pydantic_ai._runs import (
+    Request,
+    Run,
+    announce,
+    current_run,
+    enter,
+    history_id,
+    leave,
+)
+from lucidic_adapters.pydantic_ai._settings import LucidicSettings
+
+
+try:
+    from pydantic_ai.capabilities import Instrumentation as Instrumentation
+except ImportError:  # before 1.95 the SDK makes its spans in the model's wrapper and in the agent
+    Instrumentation = None  # type: ignore[assignment,misc]
+
+_lock: Final = threading.RLock()
+_originals: list[tuple[type, str, Any]] = []
+_users = 0
+
+
+def install() -> None:
+    """Put the hooks in place, once for all users of them."""
+    global _users
+    with _lock:
+        _users += 1
+        if _users > 1:
+            return
+        _wrap(Agent, "iter", _iter)
+        _wrap(InstrumentedModel, "request", _request)
+        _wrap(InstrumentedModel, "request_stream", _request)
+        _wrap(InstrumentedEmbeddingModel, "embed", _embed)
+        if Instrumentation is not None:
+            _wrap(Instrumentation, "wrap_run", _wrap_run)
+            _wrap(Instrumentation, "wrap_model_request", _wrap_model_request)
+
+
+def uninstall() -> None:
+    """Take the hooks away when nobody uses them any more."""
+    global _users
+    with _lock:
+        _users -= 1
+        if _users:
+            return
+        while _originals:
+            owner, name, original = _originals.pop()
+            setattr(owner, name, original)
+
+
+def _wrap(owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    original = owner.__dict__[name]
+    _originals.append((owner, name, original))
+    setattr(owner, name, wraps(original)(make(original)))
+
+
+class _RunScope(AbstractAsyncContextManager[Any]):
+    """What ``Agent.iter`` returns, with the run noted around it."""
+
+    def __init__(self, inner: AbstractAsyncContextManager[Any], run: Run) -> None:
+        self._inner = inner
+        self._run = run
+
+    @override
+    async def __aenter__(self) -> Any:
+        enter(self._run)
+        try:
+            self._run.agent_run = await self._inner.__aenter__()
+        except BaseException:
+            leave(self._run)
+            raise
+        return self._run.agent_run
+
+    @override
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._inner.__aexit__(kind, error, tb)
+        finally:
+            leave(self._run)
+
+
+def _iter(original: Callable[..., Any]) -> Callable[..., Any]:
+    knows_conversations = "conversation_id" in inspect.signature(original).parameters
+
+    def iter(self: Any, user_prompt: Any = None, **options: Any) -> Any:
+        run = Run(
+            agent=self,
+            prompt=user_prompt,
+            history=options.get("message_history")
+            or getattr(options.get("conversation"), "messages", None)
+            or (),
+            conversation_id=options.get("conversation_id"),
+            conversation=options.get("conversation"),
+            metadata=options.get("metadata"),
+            deps=options.get("deps"),
+        )
+        if knows_conversations:
+            with guarded("pydantic_ai conversation"):
+                _offer_conversation(run, options)
+        return _RunScope(original(self, user_prompt, **options), run)
+
+    return iter
+
+
+def _offer_conversation(run: Run, options: dict[str, Any]) -> None:
+    """Let stored messages carry the session that holds here, where the SDK would make an id up."""
+    conversation = getattr(run.conversation, "conversation_id", None)
+    if run.conversation_id is not None or conversation is not None or history_id(run.history) is not None:
+        return
+    if any(getattr(message, "conversation_id", None) is not None for message in run.history):
+        return
+    session = current_session_id()
+    if session is not None:
+        options["conversation_id"] = session
+
+
+def _wrap_run(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def wrap_run(self: Any, ctx: Any, *, handler: Callable[[], Awaitable[Any]]) -> Any:
+        run = current_run()
+        if run is None or not isinstance(self.settings, LucidicSettings):
+            return await original(self, ctx, handler=handler)
+        run.context = ctx
+        if run.prompt is None:
+            run.prompt = ctx.prompt
+
+        async def noting() -> Any:
+            run.result = await handler()
+            return run.result
+
+        return await original(self, ctx, handler=noting)
+
+    return wrap_run
+
+
+def _wrap_model_request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def wrap_model_request(self: Any, ctx: Any, *, request_context: Any, handler: Any) -> Any:
+        if isinstance(self.settings, LucidicSettings):
+            with guarded("pydantic_ai request"):
+                announce(
+                    Request(
+                        messages=request_context.messages,
+                        settings=request_context.model_settings,
+                        parameters=request_context.model_request_parameters,
+                        model=request_context.model,
+                    )
+                )
+        return await original(self, ctx, request_context=request_context, handler=handler)
+
+    return wrap_model_request
+
+
+def _request(original: Callable[..., Any]) -> Callable[..., Any]:
+    def request(
+        self: Any, messages: Any, model_settings: Any, model_request_parameters: Any, *rest: Any, **named: Any
+    ) -> Any:
+        if isinstance(self.instrumentation_settings, LucidicSettings):
+            announce(Request(messages, model_settings, model_request_parameters, self.wrapped))
+        return original(self, messages, model_settings, model_request_parameters, *rest, **named)
+
+    return request
+
+
+def _embed(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def embed(self: Any, inputs: Any, *, input_type: Any, settings: Any = None) -> Any:
+        ours = self.instrumentation_settings
+        if not isinstance(ours, LucidicSettings):
+            return await original(self, inputs, input_type=input_type, settings=settings)
+        return await _embeddings.embed(
+            self, ours.kit_tracer, inputs, input_type=input_type, settings=settings
+        )
+
+    return embed
