@@ -8,32 +8,53 @@ Use it as ``import lucidic as lai``::
 
 from __future__ import annotations
 
-from lucidic._api import (
+from lucidic import context, errors
+from lucidic._active import (
     bind_session,
     bind_session_async,
     clear_active_session,
     current_session_id,
-    end_session,
-    flush,
-    init,
-    session,
-    session_async,
+    run_in_session,
     set_active_session,
+    using_attributes,
+    using_session,
 )
+from lucidic._api import continue_session, init, run_session, session, session_async
+from lucidic._carrier import bind, extract, inject
+from lucidic._compat import install_as_lucidicai
+from lucidic._manage import end_session, flush, get_session, health, shutdown, update_session
 from lucidic._providers import Instrumentation, instrument
+from lucidic._scope import Scope, SessionScope
 
 
 __all__ = [
     "Instrumentation",
+    "Scope",
+    "SessionScope",
+    "bind",
     "bind_session",
     "bind_session_async",
     "clear_active_session",
+    "context",
+    "continue_session",
     "current_session_id",
     "end_session",
+    "errors",
+    "extract",
     "flush",
+    "get_session",
+    "health",
     "init",
+    "inject",
+    "install_as_lucidicai",
     "instrument",
+    "run_in_session",
+    "run_session",
     "session",
     "session_async",
     "set_active_session",
+    "shutdown",
+    "update_session",
+    "using_attributes",
+    "using_session",
 ]

@@ -8,6 +8,7 @@ threads that an instrumentation gives OpenTelemetry's context, and to other inst
 from __future__ import annotations
 
 import asyncio
+import builtins
 import threading
 import weakref
 from collections.abc import Mapping
@@ -27,14 +28,40 @@ SESSION_KEY: Final = "session.id"
 _BINDING_KEY: Final = "lucidic.binding"
 LEFT_KEY: Final = "lucidic.left_span"
 """Context key of the span that a block of another session left, for a link."""
+SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+"""OpenTelemetry's own key for the current span; it has a random part, so it is read, not spelled."""
+_ABSENT: Final = object()
+
+
+class _ThreadMark:
+    """Stands for a thread; a thread's ident may be given to the next one."""
+
+    __slots__ = ("__weakref__",)
+
+
+_marks = threading.local()
+
+
+def _here() -> object:
+    """Return who runs here: the asyncio task, else the thread."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is not None:
+        return task
+    mark: _ThreadMark | None = getattr(_marks, "mark", None)
+    if mark is None:
+        mark = _marks.mark = _ThreadMark()
+    return mark
 
 
 class Binding:
     """A session bound to a context. Immutable but for ``closed``."""
 
     __slots__ = (
-        "__weakref__", "_task", "_thread", "attached", "closed", "keyed_before", "made_in", "manual", "outer",
-        "previous", "scope", "session_id",
+        "__weakref__", "_owner", "attached", "before", "closed", "made_in", "manual", "neutral", "outer",
+        "previous", "scope", "session_id", "values",
     )  # fmt: skip
 
     def __init__(
@@ -43,47 +70,62 @@ class Binding:
         *,
         previous: Binding | None,
         made_in: SpanState | None,
-        keyed_before: str | None,
         scope: object = None,
         manual: bool = False,
+        neutral: bool = False,
+        owned: bool = True,
     ) -> None:
         self.session_id = session_id
-        """``None``: an explicit "no session here"."""
+        """``None``: an explicit "no session here", unless the binding is neutral."""
         self.previous = previous
         self.made_in = made_in
         """The span that was current when the binding was made: tells inner blocks from outer ones."""
-        self.keyed_before = keyed_before
-        """OpenInference's session key before: tells a restored older context from a newer block."""
         self.scope = scope
         self.manual = manual
+        self.neutral = neutral
+        """It sets other keys only (``using_attributes(user_id=…)``); the session is that of ``previous``."""
         self.closed = False
+        self.values: Mapping[str, object] = {}
+        """The keys that it set in OpenTelemetry's context."""
+        self.before: Mapping[str, object] = {}
+        """What these keys were before."""
         self.outer: Context | None = None
         self.attached: Context | None = None
-        self._thread = threading.get_ident()
-        task = _current_task()
-        self._task = None if task is None else weakref.ref(task)
+        self._owner = weakref.ref(_here()) if owned else None
+
+    @property
+    def keyed_before(self) -> object:
+        """OpenInference's session key before: tells a restored older context from a newer block."""
+        return self.before.get(SESSION_KEY)
+
+    def is_owned_here(self) -> bool:
+        """Tell whether the task or thread that runs here made the binding."""
+        owner = None if self._owner is None else self._owner()
+        return owner is not None and owner is _here()
 
     def is_dead_here(self) -> bool:
         """A closed binding is dead for its owner and alive for the tasks that inherited it."""
-        if not self.closed:
-            return False
-        if self._task is not None:
-            return self._task() is _current_task()
-        return self._thread == threading.get_ident() and _current_task() is None
+        return self.closed and self.is_owned_here()
 
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
+    def forget_before(self) -> None:
+        """Let go of everything older, so that a long chain does not grow for ever."""
+        self.previous = self.outer = None
+        self.before = {}
 
 
 _current: ContextVar[Binding | None] = ContextVar("lucidic_binding", default=None)
+_notebook: list[Binding] = []
+"""In a notebook: the bindings that are open, because a cell with ``await`` loses its context."""
 
 
 def _alive(binding: Binding | None) -> Binding | None:
-    while binding is not None and binding.closed and binding.is_dead_here():
+    while binding is not None and binding.is_dead_here():
+        binding = binding.previous
+    return binding
+
+
+def _effective(binding: Binding | None) -> Binding | None:
+    while binding is not None and (binding.neutral or binding.is_dead_here()):
         binding = binding.previous
     return binding
 
@@ -118,29 +160,26 @@ def ambient(context: Context | None = None) -> Ambient:
     """Read the binding that holds in ``context`` (default: the current one), the innermost first."""
     if context is None:
         context = otel_context.get_current()
-    mine = _alive(_current.get())
-    carried_raw = context.get(_BINDING_KEY)
     keyed_raw = context.get(SESSION_KEY)
     keyed = keyed_raw if isinstance(keyed_raw, str) and keyed_raw else None
-    if carried_raw is mine or not isinstance(carried_raw, Binding):
-        carried = None
-    else:
-        carried = _alive(carried_raw)
-        if carried is None or carried is not carried_raw:
-            # The block that wrote this context was closed elsewhere: its key is no evidence either.
-            keyed = keyed if keyed != carried_raw.session_id else None
-    binding = mine
-    if carried is not None and not (mine is not None and _is_inside(mine, carried)):
+    raw = context.get(_BINDING_KEY)
+    carried = raw if isinstance(raw, Binding) else None
+    while carried is not None and (carried.neutral or carried.is_dead_here()):
+        if not carried.neutral and keyed == carried.session_id:
+            keyed = None  # the block that wrote this key was closed elsewhere
+        carried = carried.previous
+    binding = _effective(_current.get())
+    if carried is not None and not (binding is not None and _is_inside(binding, carried)):
         binding = carried
-    if keyed is not None and _is_foreign_block(keyed, binding, carried_raw):
+    if keyed is not None and _is_foreign_block(keyed, binding, raw):
         return Ambient(keyed, None, keyed)
     if binding is not None:
         return Ambient(binding.session_id, binding, keyed)
-    if keyed is not None:
-        return Ambient(keyed, None, keyed)
     carried_id = baggage.get_baggage(SESSION_KEY, context)
     if isinstance(carried_id, str) and carried_id:
         return Ambient(carried_id, None, carried_id)
+    if _notebook and (last := _effective(_notebook[-1])) is not None:
+        return Ambient(last.session_id, last, None)
     return Ambient(None, None, None)
 
 
@@ -159,9 +198,11 @@ def bind(
     session_id: str | None,
     *,
     made_in: SpanState | None,
-    split: bool,
+    split: bool = False,
     scope: object = None,
     manual: bool = False,
+    neutral: bool = False,
+    owned: bool = True,
     values: Mapping[str, object] | None = None,
 ) -> Binding:
     """Bind a session to the current context and to OpenInference's key.
@@ -173,32 +214,35 @@ def bind(
             inside becomes a trace of its own, linked to it.
         scope: The scope object that will close the binding.
         manual: Made by ``set_active_session``, ``init`` and the like, which no block closes.
+        neutral: Set ``values`` only and leave the session as it is.
+        owned: False for a binding that no task or thread can close (a captured context).
         values: Further keys for OpenTelemetry's context, brought back together with the binding.
 
     """
     current = otel_context.get_current()
-    keyed = current.get(SESSION_KEY)
     binding = Binding(
         session_id,
         previous=_alive(_current.get()),
         made_in=made_in,
-        keyed_before=keyed if isinstance(keyed, str) else None,
         scope=scope,
         manual=manual,
+        neutral=neutral,
+        owned=owned,
     )
-    keys: dict[str, object] = {**current, **(values or {}), _BINDING_KEY: binding}
-    if session_id is None:
-        keys.pop(SESSION_KEY, None)
-    else:
-        keys[SESSION_KEY] = session_id
-    new = Context(keys)
-    if split:
-        left = trace.get_current_span(current).get_span_context()
-        new = trace.set_span_in_context(trace.INVALID_SPAN, Context({**new, LEFT_KEY: left}))
+    new: dict[str, object] = {**(values or {}), _BINDING_KEY: binding}
+    if not neutral:
+        new[SESSION_KEY] = _ABSENT if session_id is None else session_id
+    if split and SPAN_KEY not in new:
+        new[LEFT_KEY] = trace.get_current_span(current).get_span_context()
+        new[SPAN_KEY] = trace.INVALID_SPAN
+    binding.values = new
+    binding.before = {key: current.get(key, _ABSENT) for key in new}
     binding.outer = current
-    binding.attached = new
+    binding.attached = _context({**current, **new})
     _current.set(binding)
-    otel_context.attach(new)
+    otel_context.attach(binding.attached)
+    if hasattr(builtins, "__IPYTHON__"):
+        _notebook.append(binding)
     return binding
 
 
@@ -208,37 +252,67 @@ def unbind(binding: Binding) -> None:
     Never raises and never logs, wherever it is called: values are set, tokens are not used.
     """
     binding.closed = True
-    held = _current.get()
-    if held is binding:
-        _current.set(_alive(binding.previous))
-    elif held is not None and held.closed:
-        _current.set(_alive(held))
-    current = otel_context.get_current()
-    if current is binding.attached and binding.outer is not None:
-        otel_context.attach(binding.outer)
-    elif current.get(_BINDING_KEY) is binding:
-        otel_context.attach(_without(current, binding))
+    if binding in _notebook:
+        _notebook.remove(binding)
+    _leave(binding)
     binding.outer = binding.attached = None
 
 
-def _without(current: Context, binding: Binding) -> Context:
-    values: dict[str, object] = dict(current)
-    previous = _alive(binding.previous)
-    if previous is None:
-        values.pop(_BINDING_KEY, None)
+def drop(binding: Binding) -> None:
+    """Undo a manual binding in this context; the task that made it and handed it on keeps it."""
+    if binding.is_owned_here():
+        unbind(binding)
     else:
-        values[_BINDING_KEY] = previous
-    if values.get(SESSION_KEY) == binding.session_id:
-        if binding.keyed_before is None:
-            values.pop(SESSION_KEY, None)
-        else:
-            values[SESSION_KEY] = binding.keyed_before
-    return Context(values)
+        _leave(binding)
+
+
+def _leave(binding: Binding) -> None:
+    held = _current.get()
+    if held is binding or _effective(held) is binding:
+        _current.set(_alive(binding.previous))
+    else:
+        _current.set(_alive(held))
+    current = otel_context.get_current()
+    now = current
+    if now is binding.attached and binding.outer is not None:
+        now = binding.outer
+    elif now.get(_BINDING_KEY) is binding:
+        now = _without(now, binding)
+    # Blocks that were left in another order than they were entered in: take the dead ones out as well.
+    while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.is_dead_here():
+        now = _without(now, dead)
+    if now is not current:
+        otel_context.attach(now)
+
+
+def _without(context: Context, binding: Binding) -> Context:
+    """Return the context in which every key that still is as ``binding`` set it is as it was before."""
+    keys: dict[str, object] = dict(context)
+    for key, value in binding.values.items():
+        if keys.get(key, _ABSENT) is value:
+            keys[key] = binding.before.get(key, _ABSENT)
+    return _context(keys)
+
+
+def _context(keys: Mapping[str, object]) -> Context:
+    return Context({key: value for key, value in keys.items() if value is not _ABSENT})
 
 
 def top() -> Binding | None:
-    """Return the innermost live binding of ours in this context."""
-    return _alive(_current.get())
+    """Return the innermost live binding of a session of ours in this context."""
+    return _effective(_current.get())
+
+
+def attribute(key: str, context: Context) -> Any:
+    """Return what a block set for ``key``, also where an older context was restored meanwhile."""
+    if (value := context.get(key)) is not None:
+        return value
+    binding = _alive(_current.get())
+    while binding is not None:
+        if key in binding.values and not binding.is_dead_here():
+            return binding.values[key]
+        binding = binding.previous
+    return None
 
 
 def find(scope: object) -> Binding | None:
@@ -254,6 +328,7 @@ def find(scope: object) -> Binding | None:
 def clear_all() -> None:
     """Forget every binding of this context (for tests and for a fresh start)."""
     _current.set(None)
+    _notebook.clear()
     current = otel_context.get_current()
     if _BINDING_KEY in current or SESSION_KEY in current:
         otel_context.attach(

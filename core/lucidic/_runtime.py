@@ -16,6 +16,7 @@ from opentelemetry.trace import ProxyTracerProvider, Tracer
 from lucidic._config import Settings
 from lucidic._guard import guarded
 from lucidic._lifecycle import LifecycleManager
+from lucidic._providers import Instrumentation, instrument
 from lucidic._spans._correlation import SessionFrom
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import StampProcessor
@@ -41,7 +42,9 @@ class Runtime:
         self._adopted: dict[int, Any] = {}
         self._unattributed = itertools.count()
         self._exit_registered = False
-        self.lifecycle = LifecycleManager(lambda: self.exporter)
+        self.instrumentations: dict[str, Instrumentation] = {}
+        """What ``providers=[…]`` and ``threading`` have switched on, until ``shutdown()``."""
+        self.lifecycle = LifecycleManager(lambda: self.exporter, privacy=lambda: self.privacy)
         self.processor = StampProcessor(
             self,
             privacy=lambda: self.privacy,
@@ -131,20 +134,22 @@ class Runtime:
         session_from: SessionFrom | None = None,
         privacy: Privacy | None = None,
     ) -> AdapterTracer:
-        """Make the tracer of an adapter."""
+        """Make the tracer of an adapter; it follows ``shutdown()`` and a new ``init()``."""
         cached: list[tuple[Any, Tracer]] = []
 
         def current_tracer() -> Tracer:
-            target = self.provider(provider)
+            target = runtime().provider(provider)
             if not cached or cached[0][0] is not target:
                 cached[:] = [(target, target.get_tracer(scope, version))]
             return cached[0][1]
 
         return AdapterTracer(
             current_tracer,
-            privacy=(lambda: privacy) if privacy is not None else (lambda: self.privacy),
-            init_ids=self.lifecycle.init_ids,
-            session_from=(lambda: session_from) if session_from else (lambda: self.settings.session_from),
+            privacy=(lambda: privacy) if privacy is not None else (lambda: runtime().privacy),
+            init_ids=_init_ids,
+            session_from=(lambda: session_from)
+            if session_from
+            else (lambda: runtime().settings.session_from),
             handler_id=handler_id,
         )
 
@@ -152,20 +157,47 @@ class Runtime:
         """Record into ``exporter`` instead of one made from the settings (for tests)."""
         self._exporter = exporter
 
+    def shutdown(self, timeout: float) -> bool:
+        """End what ends with the process, deliver, undo instrumentations; return whether all was delivered."""
+        delivered = True
+        with guarded("shutdown"):
+            self.lifecycle.finish(self.processor.open_spans(), capture_uncaught=False)
+            if self._exporter is not None:
+                delivered = self._exporter.shutdown(timeout)
+        self.close()
+        return delivered
+
     def close(self) -> None:
         """Leave the providers that this runtime was added to."""
         self.processor.enabled = False
         for provider in self._adopted.values():
             remove_processor(provider, self.processor)
         self._adopted.clear()
+        for instrumentation in self.instrumentations.values():
+            instrumentation.remove()
+        self.instrumentations.clear()
         atexit.unregister(self.finish)
 
     def finish(self) -> None:
         """End what the process leaves open, and deliver within the exit budget."""
         with guarded("exit"):
-            self.lifecycle.finish(self.processor.open_spans())
+            self.lifecycle.finish(
+                self.processor.open_spans(), capture_uncaught=self.settings.capture_uncaught
+            )
             if self._exporter is not None:
                 self._exporter.shutdown(self.settings.exit_budget)
+
+    def use_provider(self, name: str) -> None:
+        """Instrument a provider for as long as this runtime lives; harmless when repeated."""
+        with self._lock:
+            if name not in self.instrumentations:
+                self.instrumentations[name] = instrument(name)
+
+    def forked(self) -> None:
+        """Begin anew in a forked child; what the parent has open is the parent's to end."""
+        self._lock = threading.RLock()
+        self.lifecycle.forked()
+        self.processor.forked()
 
     def _register_exit(self) -> None:
         if not self._exit_registered:
@@ -201,6 +233,10 @@ def _make_exporter(settings: Settings) -> Exporter:
     return Exporter(settings.home)
 
 
+def _init_ids() -> tuple[str, ...]:
+    return runtime().lifecycle.init_ids()
+
+
 _runtime: Runtime | None = None
 _runtime_lock = threading.Lock()
 _factory: Callable[[], Runtime] = lambda: Runtime(Settings.load())  # noqa: E731
@@ -221,3 +257,11 @@ def replace_runtime(new: Runtime | None) -> Runtime | None:
     global _runtime
     old, _runtime = _runtime, new
     return old
+
+
+def _forked() -> None:
+    if _runtime is not None:
+        _runtime.forked()
+
+
+os.register_at_fork(after_in_child=_forked)

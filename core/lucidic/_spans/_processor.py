@@ -32,6 +32,12 @@ PLAN_KEY: Final = "lucidic.plan"
 
 _CONTEXT_ATTRIBUTES = (SpanAttributes.USER_ID, SpanAttributes.METADATA, SpanAttributes.TAG_TAGS)
 """What ``using_attributes`` puts on every span; context keys and attributes have the same names."""
+_PROMPT_ATTRIBUTES = (
+    SpanAttributes.LLM_PROMPT_TEMPLATE,
+    SpanAttributes.LLM_PROMPT_TEMPLATE_VERSION,
+    SpanAttributes.LLM_PROMPT_TEMPLATE_VARIABLES,
+)
+"""What ``using_attributes`` puts on model calls only."""
 
 
 class Recorder(Protocol):
@@ -122,6 +128,10 @@ class StampProcessor(SpanProcessor):
         """Return the states of the spans that have not ended, the innermost last."""
         return [state for state in list(self._open.values()) if is_open(state.span)]
 
+    def forked(self) -> None:
+        """Forget the spans of the parent process in a forked child: the parent ends them."""
+        self._open = WeakValueDictionary()
+
     def _plan_foreign(self, span: Span, context: Context) -> Plan:
         parent = current_state(context)
         if parent is not None and not _same_trace(parent, span):
@@ -156,9 +166,7 @@ class StampProcessor(SpanProcessor):
         )
         remember(span, state)
         self._open[span.context.span_id] = state
-        attributes: dict[str, Any] = {
-            name: value for name in _CONTEXT_ATTRIBUTES if (value := context.get(name)) is not None
-        }
+        attributes = _block_attributes(span, context)
         for unused in decision.unused:
             attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
         if session_id is None:
@@ -174,6 +182,19 @@ class StampProcessor(SpanProcessor):
             self._on_session(session_id, str(attributes[keys.SESSION_SOURCE]))
         if attributes:
             span.set_attributes(attributes)
+
+
+def _block_attributes(span: Span, context: Context) -> dict[str, Any]:
+    """Return what blocks put on every span; what the span says itself is nearer and counts."""
+    own = span.attributes or {}
+    wanted: tuple[str, ...] = _CONTEXT_ATTRIBUTES
+    if own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND) == "LLM":
+        wanted += _PROMPT_ATTRIBUTES
+    return {
+        name: value
+        for name in wanted
+        if name not in own and (value := _binding.attribute(name, context)) is not None
+    }
 
 
 def _same_trace(parent: SpanState, span: Span) -> bool:

@@ -125,7 +125,7 @@ class LiveSpan:
                 self.set(attributes)
             if isinstance(error, BaseException):
                 self.exception(error)
-                self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(_summary_of(error))))
+                self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(summary_of(error))))
             elif error is not None:
                 self._span.set_status(Status(StatusCode.ERROR, self._privacy.text(error)))
             elif ok:
@@ -320,7 +320,8 @@ def _text_of(error: BaseException) -> str:
         return f"<{type(error).__name__}: no text>"
 
 
-def _summary_of(error: BaseException) -> str:
+def summary_of(error: BaseException) -> str:
+    """Return an error in one line: its type, and its text if it has one."""
     text = _text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
