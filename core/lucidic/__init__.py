@@ -8,38 +8,56 @@ Use it as ``import lucidic as lai``::
 
 from __future__ import annotations
 
-from lucidic._api import (
-    add_sink,
+from lucidic import context, errors
+from lucidic._active import (
     bind_session,
     bind_session_async,
     clear_active_session,
     current_session_id,
-    end_session,
-    flush,
-    health,
-    init,
-    session,
-    session_async,
+    run_in_session,
     set_active_session,
+    using_attributes,
+    using_session,
 )
+from lucidic._api import continue_session, init, run_session, session, session_async
+from lucidic._carrier import bind, extract, inject
+from lucidic._compat import install_as_lucidicai
+from lucidic._manage import add_sink, end_session, flush, get_session, health, shutdown, update_session
 from lucidic._providers import Instrumentation, instrument
+from lucidic._scope import Scope, SessionScope
 from lucidic._view import show
 
 
 __all__ = [
     "Instrumentation",
+    "Scope",
+    "SessionScope",
     "add_sink",
+    "bind",
     "bind_session",
     "bind_session_async",
     "clear_active_session",
+    "context",
+    "continue_session",
     "current_session_id",
     "end_session",
+    "errors",
+    "extract",
     "flush",
+    "get_session",
     "health",
     "init",
+    "inject",
+    "install_as_lucidicai",
     "instrument",
+    "run_in_session",
+    "run_session",
     "session",
     "session_async",
     "set_active_session",
     "show",
+    "shutdown",
+    "update_session",
+    "using_attributes",
+    "using_session",
 ]

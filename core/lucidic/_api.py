@@ -1,43 +1,57 @@
-"""The session functions of the public API, under the names of the source documents."""
+"""Open and continue sessions: the functions of the public API, under the names of the source documents."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from typing_extensions import Unpack
 
 from lucidic import _binding
-from lucidic._export import Health, Sink
+from lucidic._active import bind_manually
+from lucidic._config import MaskingFunction
 from lucidic._guard import logger
 from lucidic._ids import check_session_id, new_session_id
-from lucidic._records import JSONValue
+from lucidic._lifecycle import failure
+from lucidic._manage import stored_session
+from lucidic._opening import Opening, SessionOptions
 from lucidic._runtime import runtime
-from lucidic._scope import SessionScope, bind_here
-from lucidic._spans._decide import decide
+from lucidic._scope import Entering, Scope, SessionScope
 from lucidic._spans._state import current_state
-from lucidic.errors import NotInitializedError, SessionNotFoundError
+from lucidic.errors import SessionActiveError, SessionFinishedError, SessionNotFoundError
 
 
-_DEEPEST_MANUAL = 32
-"""Manual bindings are a stack; a worker that sets and never clears must not grow it for ever."""
+_R = TypeVar("_R")
 
 
-def init(
-    session_name: str | None = None,
-    *,
-    session_id: str | None = None,
-    task: str | None = None,
-    tags: Sequence[str] | None = None,
-    auto_end: bool | None = None,
-    **settings: Any,
-) -> str:
-    """Open a session for this process and bind it to the current context.
+def init(session_name: str | None = None, **options: Unpack[SessionOptions]) -> str:
+    """Open a session for this process, or resume the one of ``session_id``, and bind it to this context.
+
+    It ends at ``end_session()`` or, with ``auto_end`` (the default), when the process exits. While exactly one
+    session is open through ``init()``, it is also the one for spans of contexts where nothing is bound.
+
+    Inside a block of another session, ``init()`` without ``session_id`` keeps the block's session and warns: one
+    workflow has one id.
+
+    Args:
+        session_name: A name for people.
+        **options: See ``SessionOptions``.
 
     Returns:
         The session's id.
 
+    Raises:
+        APIKeyVerificationError: The hosted API is asked for and a credential is missing.
+        ConfigurationError: An option holds what cannot be used.
+        InvalidSessionIDError: ``session_id`` is empty or not text.
+        MissingDependencyError: The framework of a provider is not installed.
+        TypeError: An option does not exist.
+
     """
+    opening = Opening("init", session_name, options)
+    opening.apply()
     run = runtime()
-    if session_id is None:
+    if opening.session_id is None:
         bound = _binding.top()
         if bound is not None and not bound.manual and bound.session_id is not None:
             logger.warning(
@@ -46,198 +60,146 @@ def init(
                 bound.session_id,
             )
             return bound.session_id
-    chosen = check_session_id(session_id) if session_id is not None else new_session_id()
-    fields: dict[str, JSONValue] = {"name": session_name, "task": task, "tags": list(tags) if tags else None}
-    run.provider()
-    ends = run.settings.auto_end if auto_end is None else auto_end
-    run.lifecycle.open(chosen, source="init", fields=fields, by_init=True, auto_end=ends)
-    _bind_manually(chosen)
+    chosen = opening.session_id or new_session_id()
+    ends = run.settings.auto_end if opening.auto_end is None else opening.auto_end
+    run.lifecycle.open(chosen, source="init", fields=opening.fields, by_init=True, auto_end=ends)
+    bind_manually(chosen)
     return chosen
 
 
-def session(
-    session_name: str | None = None,
-    *,
-    session_id: str | None = None,
-    task: str | None = None,
-    tags: Sequence[str] | None = None,
-    auto_end: bool | None = None,
-    **settings: Any,
-) -> SessionScope:
+def session(session_name: str | None = None, **options: Unpack[SessionOptions]) -> SessionScope:
     """Open a session for a block, and end it on exit; also a decorator, also ``async with``.
 
     Inside, ``auto_end`` is ignored: the session ends on exit in any case, unsuccessful if the block
-    raised. The exception passes through unchanged. Ending writes a record and never waits.
+    raised. The exception passes through unchanged. Ending writes a record and never waits. Several blocks of
+    one ``session_id`` end it with the last one.
+
+    Args:
+        session_name: A name for people.
+        **options: See ``SessionOptions``.
+
+    Raises:
+        ConfigurationError: An option holds what cannot be used.
+        TypeError: An option does not exist.
+
     """
-    if auto_end is not None:
+    opening = Opening("session", session_name, options)
+    if opening.auto_end is not None:
         logger.info("lucidic: auto_end is ignored inside session(): the session ends on exit.")
-    given = None if session_id is None else check_session_id(session_id)
-    fields: dict[str, JSONValue] = {"name": session_name, "task": task, "tags": list(tags) if tags else None}
 
-    def begin() -> tuple[str, bool]:
-        run = runtime()
-        run.provider()
-        chosen = given or new_session_id()
-        opened = not run.lifecycle.is_open(chosen)
-        if opened:
-            run.lifecycle.open(chosen, source="session", fields=fields)
-        return chosen, opened
+    def begin() -> Entering[str]:
+        opening.apply()
+        chosen = opening.session_id or new_session_id()
+        runtime().lifecycle.enter(chosen, opening.fields)
+        return Entering(chosen, chosen, opened=True)
 
-    return SessionScope(begin, _finish)
-
-
-def _finish(session_id: str, error: BaseException | None) -> None:
-    fields: dict[str, JSONValue] = {}
-    if error is not None and not isinstance(error, GeneratorExit):
-        fields = {"is_successful": False, "is_successful_reason": type(error).__name__}
-    runtime().lifecycle.end(session_id, fields)
+    return Scope(begin, _finish)
 
 
 session_async = session
 
 
-def bind_session(session_id: str) -> SessionScope:
-    """Attach a block to a session without ending it; also a decorator, also ``async with``.
-
-    Raises:
-        InvalidSessionIDError: The id is empty or not text.
-
-    """
-    chosen = check_session_id(session_id)
-
-    def begin() -> tuple[str, bool]:
-        runtime().provider()
-        return chosen, False
-
-    return SessionScope(begin, _finish)
+def _finish(session_id: str, error: BaseException | None) -> None:
+    runtime().lifecycle.leave(session_id, {} if error is None else failure(error))
 
 
-bind_session_async = bind_session
+def run_session(
+    function: Callable[..., _R], *args: Any, init_params: Mapping[str, Any] | None = None, **kwargs: Any
+) -> _R:
+    """Run a function inside a session of its own, and return what it returns.
 
-
-def set_active_session(session_id: str) -> None:
-    """Bind a session to the current context until ``clear_active_session()``; calls stack.
-
-    Raises:
-        InvalidSessionIDError: The id is empty or not text.
-
-    """
-    runtime().provider()
-    _bind_manually(check_session_id(session_id))
-
-
-def clear_active_session() -> None:
-    """Undo the last ``set_active_session()`` here; the session before it counts again, or none."""
-    bound = _binding.top()
-    if bound is None or not bound.manual:
-        bind_here(None, manual=True)
-        return
-    _binding.unbind(bound)
-    if _binding.top() is None and runtime().lifecycle.init_ids():
-        bind_here(None, manual=True)
-
-
-def end_session(
-    session_id: str | None = None,
-    *,
-    is_successful: bool | None = None,
-    is_successful_reason: str | None = None,
-    session_eval: float | None = None,
-    session_eval_reason: str | None = None,
-) -> None:
-    """End a session: the one given, else the one bound here, else the last one of ``init()``.
-
-    Ending twice does nothing the second time.
-
-    Raises:
-        NotInitializedError: No id is given and no session is open.
-        SessionNotFoundError: The given session is not known.
-
-    """
-    run = runtime()
-    chosen = session_id if session_id is not None else (_bound_id() or run.lifecycle.last_init())
-    if chosen is None:
-        raise NotInitializedError(
-            "There is no session to end: open one with lai.init() or lai.session(), or pass its session_id."
-        )
-    check_session_id(chosen)
-    if session_id is not None and not _is_known(session_id):
-        raise SessionNotFoundError(
-            session_id, way_out="Only a session that was opened can be ended; `lucidic sessions` lists them."
-        )
-    fields: dict[str, JSONValue] = {
-        "is_successful": is_successful,
-        "is_successful_reason": is_successful_reason,
-        "session_eval": session_eval,
-        "session_eval_reason": session_eval_reason,
-    }
-    run.lifecycle.end(chosen, fields)
-    bound = _binding.top()
-    if bound is not None and bound.manual and bound.session_id == chosen:
-        _binding.unbind(bound)
-
-
-def current_session_id() -> str | None:
-    """Return the session that a span started here and now would get, or ``None``."""
-    run = runtime()
-    decision, _ = decide(
-        None,
-        current_state(),
-        init_ids=run.lifecycle.init_ids,
-        session_from=run.settings.session_from,
-    )
-    return decision.session_id
-
-
-def flush(timeout: float = 30.0) -> bool:
-    """Deliver everything recorded so far; the answer is the truth.
+    A coroutine function gives an awaitable, a generator function an iterator; the session lasts until they end.
 
     Args:
-        timeout: Seconds to wait at most.
-
-    Returns:
-        True if every sink has taken every record.
+        function: What to run.
+        *args: Its positional arguments.
+        init_params: Options of ``session()``.
+        **kwargs: Its keyword arguments.
 
     """
+    return session(**(init_params or {}))(function)(*args, **kwargs)
+
+
+def continue_session(
+    session_id: str,
+    lucidic_api_key: str | None = None,
+    agent_id: str | None = None,
+    providers: Sequence[object] | None = (),
+    masking_function: MaskingFunction | None = None,
+    auto_end: bool | None = True,
+    *,
+    api_key: str | None = None,
+    reopen: bool = False,
+) -> str:
+    """Go on with a session that this or another process began, and bind it to this context.
+
+    Nothing is inherited: providers and masking are those given here. (A mask that other open sessions of this
+    process need is kept.) Continuing the session that is active here already returns its id.
+
+    Args:
+        session_id: The session; it must exist and not be finished.
+        lucidic_api_key: Key of the hosted API; default ``LUCIDIC_API_KEY``.
+        agent_id: Agent at the hosted API; default ``LUCIDIC_AGENT_ID``.
+        providers: What to instrument.
+        masking_function: Applied to every text that could hold content.
+        auto_end: End the session when the process exits; default true.
+        api_key: Another name of ``lucidic_api_key``.
+        reopen: Continue it even if it is finished.
+
+    Returns:
+        The session's id.
+
+    Raises:
+        SessionNotFoundError: The session is not known.
+        SessionFinishedError: It is finished, and ``reopen`` is not set.
+        SessionActiveError: Another session is active in this context.
+        APIKeyVerificationError: The hosted API is asked for and a credential is missing.
+
+    """
+    given: SessionOptions = {
+        "session_id": session_id,
+        "lucidic_api_key": lucidic_api_key,
+        "api_key": api_key,
+        "agent_id": agent_id,
+        "providers": providers,
+        "masking_function": masking_function,
+        "auto_end": auto_end,
+    }
+    opening = Opening("continue_session", None, given)
+    chosen = check_session_id(session_id)
     run = runtime()
-    return run.exporter.flush(timeout) if run.has_exporter else True
+    active = _active_here()
+    if active is not None and active != chosen:
+        raise SessionActiveError(chosen, active)
+    _check_state(chosen, reopen=reopen)
+    opening.apply(forget_mask=all(known == chosen for known in run.lifecycle.open_ids()))
+    if not (active == chosen and run.lifecycle.is_open(chosen)):
+        ends = run.settings.auto_end if auto_end is None else auto_end
+        run.lifecycle.open(chosen, source="continue", fields={}, by_init=True, auto_end=ends)
+    bind_manually(chosen)
+    return chosen
 
 
-def add_sink(sink: Sink) -> None:
-    """Deliver the spans that end from now on to one more sink (``lucidic.sinks``); the same one twice is once."""
-    runtime().exporter.add_sink(sink)
+def _active_here() -> str | None:
+    state = current_state()
+    if state is not None and state.session_id is not None:
+        return state.session_id
+    return _binding.ambient().session_id
 
 
-def health() -> Health:
-    """Return the books: what was produced, and what became of it at each sink."""
-    return runtime().exporter.health()
-
-
-def _bound_id() -> str | None:
-    bound = _binding.top()
-    return None if bound is None else bound.session_id
-
-
-def _bind_manually(session_id: str) -> None:
-    bound = _binding.top()
-    if bound is not None and bound.manual and bound.session_id in (None, session_id):
-        _binding.unbind(bound)
-    binding = bind_here(session_id, manual=True)
-    step, depth = binding, 0
-    while step.previous is not None:
-        depth += 1
-        if depth >= _DEEPEST_MANUAL and step.previous.manual:
-            step.previous = None
-            break
-        step = step.previous
-
-
-def _is_known(session_id: str) -> bool:
+def _check_state(session_id: str, *, reopen: bool) -> None:
     run = runtime()
-    if run.lifecycle.is_open(session_id) or run.lifecycle.is_finished_here(session_id):
-        return True
-    from lucidic._export import Store
-
-    store = Store(run.settings.home)
-    store.catch_up()
-    return store.session(session_id) is not None
+    if run.lifecycle.is_open(session_id):
+        return
+    finished = run.lifecycle.is_finished_here(session_id)
+    if not finished:
+        known = stored_session(session_id)
+        if known is None:
+            raise SessionNotFoundError(
+                session_id,
+                way_out="Check the id with `lucidic sessions`, or begin it with "
+                f"lai.init(session_id={session_id!r}).",
+            )
+        finished = known.state == "finished"
+    if finished and not reopen:
+        raise SessionFinishedError(session_id)

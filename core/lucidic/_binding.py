@@ -7,9 +7,10 @@ threads that an instrumentation gives OpenTelemetry's context, and to other inst
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
@@ -24,13 +25,17 @@ SESSION_KEY: Final = "session.id"
 _BINDING_KEY: Final = "lucidic.binding"
 LEFT_KEY: Final = "lucidic.left_span"
 """Context key of the span that a block of another session left, for a link."""
+SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+"""OpenTelemetry's own key for the current span; it has a random part, so it is read, not spelled."""
+_ABSENT: Final = object()
 
 
 class Binding:
-    """A session bound to a context."""
+    """A session bound to a context. Immutable but for ``closed``."""
 
     __slots__ = (
-        "_token", "attached", "closed", "keyed_before", "made_in", "manual", "outer", "previous", "scope", "session_id",
+        "_token", "attached", "before", "closed", "made_in", "manual", "neutral", "outer",
+        "previous", "scope", "session_id", "values",
     )  # fmt: skip
 
     def __init__(
@@ -39,34 +44,42 @@ class Binding:
         *,
         previous: Binding | None,
         made_in: SpanState | None,
-        keyed_before: str | None,
         scope: object = None,
         manual: bool = False,
+        neutral: bool = False,
+        owned: bool = True,
     ) -> None:
         self.session_id = session_id
-        """``None``: an explicit "no session here"."""
+        """``None``: an explicit "no session here", unless the binding is neutral."""
         self.previous = previous
         self.made_in = made_in
         """The span that was current when the binding was made: tells inner blocks from outer ones."""
-        self.keyed_before = keyed_before
-        """OpenInference's session key before: tells a restored older context from a newer block."""
         self.scope = scope
         self.manual = manual
+        self.neutral = neutral
+        """It sets other keys only (``using_attributes(user_id=…)``); the session is that of ``previous``."""
         self.closed = False
+        self.values: Mapping[str, object] = {}
+        """The keys that it set in OpenTelemetry's context."""
+        self.before: Mapping[str, object] = {}
+        """What these keys were before."""
         self.outer: Context | None = None
         self.attached: Context | None = None
-        self._token = _home.set(None)
+        self._token = _home.set(None) if owned else None
 
-    def is_dead_here(self) -> bool:
-        """A closed binding is dead in the context that made it, and alive in those that inherited it."""
-        return self.closed and self.is_at_home()
+    @property
+    def keyed_before(self) -> object:
+        """OpenInference's session key before: tells a restored older context from a newer block."""
+        return self.before.get(SESSION_KEY)
 
-    def is_at_home(self) -> bool:
+    def is_owned_here(self) -> bool:
         """Tell whether the current context is the very one in which the binding was made.
 
-        A token can only be reset in the context that made it; Python shows that context's identity in
-        no other way. Thread and task are no substitute: both run several contexts.
+        A token can only be reset in the context that made it; Python shows a context's identity in no
+        other way. Task and thread are no substitute: both run several contexts.
         """
+        if self._token is None:
+            return False
         try:
             _home.reset(self._token)
         except ValueError:
@@ -74,26 +87,32 @@ class Binding:
         self._token = _home.set(None)
         return True
 
+    def is_dead_here(self) -> bool:
+        """A closed binding is dead in the context that made it, and alive in those that inherited it."""
+        return self.closed and self.is_owned_here()
+
+    def forget_before(self) -> None:
+        """Let go of everything older, so that a long chain does not grow for ever."""
+        self.previous = self.outer = None
+        self.before = {}
+
 
 _home: ContextVar[None] = ContextVar("lucidic_home")
 _current: ContextVar[Binding | None] = ContextVar("lucidic_binding", default=None)
+_notebook: list[Binding] = []
+"""In a notebook: the bindings that are open, because a cell with ``await`` loses its context."""
 
 
 def _alive(binding: Binding | None) -> Binding | None:
-    while binding is not None and binding.closed and binding.is_dead_here():
+    while binding is not None and binding.is_dead_here():
         binding = binding.previous
     return binding
 
 
-def top() -> Binding | None:
-    """Return the innermost live binding of ours in this context."""
-    binding = _current.get()
-    if binding is None or not binding.closed:
-        return binding
-    alive = _alive(binding)
-    if alive is not binding:
-        _current.set(alive)  # closed elsewhere: what starts from here on must not inherit it
-    return alive
+def _effective(binding: Binding | None) -> Binding | None:
+    while binding is not None and (binding.neutral or binding.is_dead_here()):
+        binding = binding.previous
+    return binding
 
 
 def _is_inside(inner: Binding, outer: Binding | None) -> bool:
@@ -126,29 +145,26 @@ def ambient(context: Context | None = None) -> Ambient:
     """Read the binding that holds in ``context`` (default: the current one), the innermost first."""
     if context is None:
         context = otel_context.get_current()
-    mine = top()
-    carried_raw = context.get(_BINDING_KEY)
     keyed_raw = context.get(SESSION_KEY)
     keyed = keyed_raw if isinstance(keyed_raw, str) and keyed_raw else None
-    if carried_raw is mine or not isinstance(carried_raw, Binding):
-        carried = None
-    else:
-        carried = _alive(carried_raw)
-        if carried is None or carried is not carried_raw:
-            # The block that wrote this context was closed elsewhere: its key is no evidence either.
-            keyed = keyed if keyed != carried_raw.session_id else None
-    binding = mine
-    if carried is not None and not (mine is not None and _is_inside(mine, carried)):
+    raw = context.get(_BINDING_KEY)
+    carried = raw if isinstance(raw, Binding) else None
+    while carried is not None and (carried.neutral or carried.is_dead_here()):
+        if not carried.neutral and keyed == carried.session_id:
+            keyed = None  # the block that wrote this key was closed elsewhere
+        carried = carried.previous
+    binding = _effective(_current.get())
+    if carried is not None and not (binding is not None and _is_inside(binding, carried)):
         binding = carried
-    if keyed is not None and _is_foreign_block(keyed, binding, carried_raw):
+    if keyed is not None and _is_foreign_block(keyed, binding, raw):
         return Ambient(keyed, None, keyed)
     if binding is not None:
         return Ambient(binding.session_id, binding, keyed)
-    if keyed is not None:
-        return Ambient(keyed, None, keyed)
     carried_id = baggage.get_baggage(SESSION_KEY, context)
     if isinstance(carried_id, str) and carried_id:
         return Ambient(carried_id, None, carried_id)
+    if _notebook and (last := _effective(_notebook[-1])) is not None:
+        return Ambient(last.session_id, last, None)
     return Ambient(None, None, None)
 
 
@@ -167,9 +183,11 @@ def bind(
     session_id: str | None,
     *,
     made_in: SpanState | None,
-    split: bool,
+    split: bool = False,
     scope: object = None,
     manual: bool = False,
+    neutral: bool = False,
+    owned: bool = True,
     values: Mapping[str, object] | None = None,
 ) -> Binding:
     """Bind a session to the current context and to OpenInference's key.
@@ -181,32 +199,35 @@ def bind(
             inside becomes a trace of its own, linked to it.
         scope: The scope object that will close the binding.
         manual: Made by ``set_active_session``, ``init`` and the like, which no block closes.
+        neutral: Set ``values`` only and leave the session as it is.
+        owned: False for a binding that no task or thread can close (a captured context).
         values: Further keys for OpenTelemetry's context, brought back together with the binding.
 
     """
     current = otel_context.get_current()
-    keyed = current.get(SESSION_KEY)
     binding = Binding(
         session_id,
-        previous=top(),
+        previous=_alive(_current.get()),
         made_in=made_in,
-        keyed_before=keyed if isinstance(keyed, str) else None,
         scope=scope,
         manual=manual,
+        neutral=neutral,
+        owned=owned,
     )
-    keys: dict[str, object] = {**current, **(values or {}), _BINDING_KEY: binding}
-    if session_id is None:
-        keys.pop(SESSION_KEY, None)
-    else:
-        keys[SESSION_KEY] = session_id
-    new = Context(keys)
-    if split:
-        left = trace.get_current_span(current).get_span_context()
-        new = trace.set_span_in_context(trace.INVALID_SPAN, Context({**new, LEFT_KEY: left}))
+    new: dict[str, object] = {**(values or {}), _BINDING_KEY: binding}
+    if not neutral:
+        new[SESSION_KEY] = _ABSENT if session_id is None else session_id
+    if split and SPAN_KEY not in new:
+        new[LEFT_KEY] = trace.get_current_span(current).get_span_context()
+        new[SPAN_KEY] = trace.INVALID_SPAN
+    binding.values = new
+    binding.before = {key: current.get(key, _ABSENT) for key in new}
     binding.outer = current
-    binding.attached = new
+    binding.attached = _context({**current, **new})
     _current.set(binding)
-    otel_context.attach(new)
+    otel_context.attach(binding.attached)
+    if hasattr(builtins, "__IPYTHON__"):
+        _notebook.append(binding)
     return binding
 
 
@@ -216,45 +237,67 @@ def unbind(binding: Binding) -> None:
     Never raises and never logs, wherever it is called: values are set, tokens are not used.
     """
     binding.closed = True
-    step = _current.get()
-    if step is binding:
-        _current.set(_alive(binding.previous))
-    else:
-        while step is not None:
-            if step.previous is binding:
-                _take_out(binding, below=step)
-                break
-            step = step.previous
-    current = otel_context.get_current()
-    if current is binding.attached and binding.outer is not None:
-        otel_context.attach(binding.outer)
-    elif current.get(_BINDING_KEY) is binding:
-        otel_context.attach(_without(current, binding))
+    if binding in _notebook:
+        _notebook.remove(binding)
+    _leave(binding)
     binding.outer = binding.attached = None
 
 
-def _take_out(binding: Binding, *, below: Binding) -> None:
-    """Close a block before the one inside it: the inner one will come back to what was before both."""
-    below.previous = binding.previous
-    if below.keyed_before == binding.session_id:
-        below.keyed_before = binding.keyed_before
-    if below.outer is not None and below.outer.get(_BINDING_KEY) is binding:
-        below.outer = _without(below.outer, binding)
+def drop(binding: Binding) -> None:
+    """Undo a manual binding in this context; the task that made it and handed it on keeps it."""
+    if binding.is_owned_here():
+        unbind(binding)
+    else:
+        _leave(binding)
+
+
+def _leave(binding: Binding) -> None:
+    held = _current.get()
+    if held is binding or _effective(held) is binding:
+        _current.set(_alive(binding.previous))
+    else:
+        _current.set(_alive(held))
+    current = otel_context.get_current()
+    now = current
+    if now is binding.attached and binding.outer is not None:
+        now = binding.outer
+    elif now.get(_BINDING_KEY) is binding:
+        now = _without(now, binding)
+    # Blocks that were left in another order than they were entered in: take the dead ones out as well.
+    while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.is_dead_here():
+        now = _without(now, dead)
+    if now is not current:
+        otel_context.attach(now)
 
 
 def _without(context: Context, binding: Binding) -> Context:
-    """Return ``context`` with the keys that ``binding`` wrote put back to what was before it."""
-    values: dict[str, object] = dict(context)
-    if binding.previous is None:
-        values.pop(_BINDING_KEY, None)
-    else:
-        values[_BINDING_KEY] = binding.previous
-    if values.get(SESSION_KEY) == binding.session_id:
-        if binding.keyed_before is None:
-            values.pop(SESSION_KEY, None)
-        else:
-            values[SESSION_KEY] = binding.keyed_before
-    return Context(values)
+    """Return the context in which every key that still is as ``binding`` set it is as it was before."""
+    keys: dict[str, object] = dict(context)
+    for key, value in binding.values.items():
+        if keys.get(key, _ABSENT) is value:
+            keys[key] = binding.before.get(key, _ABSENT)
+    return _context(keys)
+
+
+def _context(keys: Mapping[str, object]) -> Context:
+    return Context({key: value for key, value in keys.items() if value is not _ABSENT})
+
+
+def top() -> Binding | None:
+    """Return the innermost live binding of a session of ours in this context."""
+    return _effective(_current.get())
+
+
+def attribute(key: str, context: Context) -> Any:
+    """Return what a block set for ``key``, also where an older context was restored meanwhile."""
+    if (value := context.get(key)) is not None:
+        return value
+    binding = _alive(_current.get())
+    while binding is not None:
+        if key in binding.values and not binding.is_dead_here():
+            return binding.values[key]
+        binding = binding.previous
+    return None
 
 
 def find(scope: object) -> Binding | None:
@@ -270,6 +313,7 @@ def find(scope: object) -> Binding | None:
 def clear_all() -> None:
     """Forget every binding of this context (for tests and for a fresh start)."""
     _current.set(None)
+    _notebook.clear()
     current = otel_context.get_current()
     if _BINDING_KEY in current or SESSION_KEY in current:
         otel_context.attach(

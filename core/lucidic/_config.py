@@ -37,6 +37,8 @@ class Settings:
             outranks the other.
         capture_content: Keep messages, arguments and results (``LUCIDIC_CAPTURE_CONTENT``; default true).
         masking_function: Applied to every text that could hold content; default none.
+        capture_uncaught: Mark sessions that an uncaught error ends as unsuccessful
+            (``LUCIDIC_CAPTURE_UNCAUGHT``; default true).
         threading: Carry the session into threads and executors (``LUCIDIC_THREADING``; default true).
         exit_budget: Seconds that everything at exit may take together (``LUCIDIC_EXIT_BUDGET``; default 2).
         origins: For each setting, where its value came from: ``argument``, ``env VARIABLE`` or ``default``.
@@ -53,6 +55,7 @@ class Settings:
     session_from: SessionFrom = "block"
     capture_content: bool = True
     masking_function: MaskingFunction | None = None
+    capture_uncaught: bool = True
     threading: bool = True
     exit_budget: float = 2.0
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +86,10 @@ class Settings:
         given = {name: value for name, value in arguments.items() if value is not None}
         origins = {**self.origins, **dict.fromkeys(given, "argument")}
         return replace(self, **given, origins=origins)
+
+    def without_masking(self) -> Settings:
+        """Return settings that mask nothing."""
+        return replace(self, masking_function=None, origins={**self.origins, "masking_function": "default"})
 
     def require_credentials(self) -> tuple[str, str]:
         """Return key and agent id for the hosted API.
@@ -161,6 +168,7 @@ _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "auto_end": (("LUCIDIC_AUTO_END",), _bool),
     "session_from": (("LUCIDIC_SESSION_FROM",), _session_from),
     "capture_content": (("LUCIDIC_CAPTURE_CONTENT",), _bool),
+    "capture_uncaught": (("LUCIDIC_CAPTURE_UNCAUGHT",), _bool),
     "threading": (("LUCIDIC_THREADING",), _bool),
     "exit_budget": (("LUCIDIC_EXIT_BUDGET",), _seconds),
 }

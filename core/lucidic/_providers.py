@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Final
 
 from typing_extensions import Self
@@ -19,9 +19,12 @@ GROUP: Final = "lucidic.providers"
 """Entry-point group: a name, and a function that instruments and returns the function that undoes it."""
 
 _OURS: Final = {
+    "anthropic": "lucidic._clients:instrument_anthropic",
     "langchain": "lucidic.langchain:instrument",
+    "openai": "lucidic._clients:instrument_openai",
     "openai_agents": "lucidic.openai_agents:instrument",
     "pydantic_ai": "lucidic.pydantic_ai:instrument",
+    "threading": "lucidic._threads:instrument",
 }
 """Our own, which need no installed metadata."""
 
@@ -104,3 +107,41 @@ def find(name: str) -> Callable[..., Undo]:
 def known() -> list[str]:
     """Return the names of all providers, sorted."""
     return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))})
+
+
+_MODULES: Final = {
+    "agents": "openai_agents",
+    "anthropic": "anthropic",
+    "langchain": "langchain",
+    "langchain_core": "langchain",
+    "langgraph": "langchain",
+    "openai": "openai",
+    "pydantic_ai": "pydantic_ai",
+}
+
+
+def provider_names(providers: Iterable[object]) -> tuple[str, ...]:
+    """Read ``providers=[…]``: names, or modules, classes and client objects of the frameworks.
+
+    Raises:
+        UnknownProviderError: One of them is no provider; the message lists the known ones.
+
+    """
+    if isinstance(providers, str):
+        providers = [providers]
+    names = known()
+    found = []
+    for provider in providers:
+        name = provider if isinstance(provider, str) else _name_of(provider)
+        if name not in names:
+            raise UnknownProviderError(provider, names)
+        found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _name_of(provider: object) -> str:
+    if isinstance(provider, ModuleType):
+        module = provider.__name__
+    else:
+        module = getattr(provider, "__module__", None) or type(provider).__module__
+    return _MODULES.get(module.partition(".")[0], module)

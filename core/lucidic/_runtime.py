@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from opentelemetry.trace import ProxyTracerProvider, Tracer
 from lucidic._config import Settings
 from lucidic._guard import guarded, logger
 from lucidic._lifecycle import LifecycleManager
+from lucidic._providers import Instrumentation, instrument
 from lucidic._spans._correlation import SessionFrom
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import StampProcessor
@@ -25,8 +25,6 @@ from lucidic.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from lucidic._export import Exporter
-
-logger = logging.getLogger("lucidic")
 
 _MANY_ATTRIBUTES = 10_000
 """OpenInference's own provider has the same limit."""
@@ -46,8 +44,9 @@ class Runtime:
         self._adopted: dict[int, Any] = {}
         self._unattributed = itertools.count()
         self._exit_registered = False
-        self._pid = os.getpid()
-        self.lifecycle = LifecycleManager(lambda: self.exporter)
+        self.instrumentations: dict[str, Instrumentation] = {}
+        """What ``providers=[…]`` and ``threading`` have switched on, until ``shutdown()``."""
+        self.lifecycle = LifecycleManager(lambda: self.exporter, privacy=lambda: self.privacy)
         self.processor = StampProcessor(
             self,
             privacy=lambda: self.privacy,
@@ -138,26 +137,38 @@ class Runtime:
         session_from: SessionFrom | None = None,
         privacy: Privacy | None = None,
     ) -> AdapterTracer:
-        """Make the tracer of an adapter."""
+        """Make the tracer of an adapter; it follows ``shutdown()`` and a new ``init()``."""
         cached: list[tuple[Any, Tracer]] = []
 
         def current_tracer() -> Tracer:
-            target = self.provider(provider)
+            target = runtime().provider(provider)
             if not cached or cached[0][0] is not target:
                 cached[:] = [(target, _roomy(target.get_tracer(scope, version)))]
             return cached[0][1]
 
         return AdapterTracer(
             current_tracer,
-            privacy=(lambda: privacy) if privacy is not None else (lambda: self.privacy),
-            init_ids=self.lifecycle.init_ids,
-            session_from=(lambda: session_from) if session_from else (lambda: self.settings.session_from),
+            privacy=(lambda: privacy) if privacy is not None else (lambda: runtime().privacy),
+            init_ids=_init_ids,
+            session_from=(lambda: session_from)
+            if session_from
+            else (lambda: runtime().settings.session_from),
             handler_id=handler_id,
         )
 
     def use_exporter(self, exporter: Exporter) -> None:
         """Record into ``exporter`` instead of one made from the settings (for tests)."""
         self._exporter = exporter
+
+    def shutdown(self, timeout: float) -> bool:
+        """End what ends with the process, deliver, undo instrumentations; return whether all was delivered."""
+        delivered = True
+        with guarded("shutdown"):
+            self.lifecycle.finish(self.processor.open_spans(), capture_uncaught=False)
+            if self._exporter is not None:
+                delivered = self._exporter.shutdown(timeout)
+        self.close()
+        return delivered
 
     def close(self) -> None:
         """Leave the providers that this runtime was added to."""
@@ -169,13 +180,16 @@ class Runtime:
             from lucidic._export._exit import not_at_exit
 
             not_at_exit(self.finish)
+        for instrumentation in self.instrumentations.values():
+            instrumentation.remove()
+        self.instrumentations.clear()
 
     def finish(self) -> None:
         """End what the process leaves open, and deliver within the exit budget."""
         with guarded("exit"):
-            # A forked child leaves its parent's open spans to the parent.
-            own = os.getpid() == self._pid
-            self.lifecycle.finish(self.processor.open_spans() if own else [])
+            self.lifecycle.finish(
+                self.processor.open_spans(), capture_uncaught=self.settings.capture_uncaught
+            )
             if self._exporter is not None:
                 self._exporter.shutdown(self.settings.exit_budget)
 
@@ -185,10 +199,17 @@ class Runtime:
         if self._exporter is not None:
             self._exporter.wind_up(min(1.0, self.settings.exit_budget))
 
+    def use_provider(self, name: str) -> None:
+        """Instrument a provider for as long as this runtime lives; harmless when repeated."""
+        with self._lock:
+            if name not in self.instrumentations:
+                self.instrumentations[name] = instrument(name)
+
     def forked(self) -> None:
-        """Begin anew in a forked child: a lock may be held by a thread that does not exist here."""
+        """Begin anew in a forked child; what the parent has open is the parent's to end."""
         self._lock = threading.RLock()
         self.lifecycle.forked()
+        self.processor.forked()
 
     def _register_exit(self) -> None:
         if not self._exit_registered:
@@ -257,6 +278,10 @@ def _make_exporter(settings: Settings) -> Exporter:
         except ConfigurationError as error:
             logger.warning("lucidic: one sink is left out; spans are kept in the local store: %s", error)
     return Exporter(settings.home, options=ExportOptions(exit_budget=settings.exit_budget), sinks=sinks)
+
+
+def _init_ids() -> tuple[str, ...]:
+    return runtime().lifecycle.init_ids()
 
 
 _runtime: Runtime | None = None

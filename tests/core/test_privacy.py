@@ -21,7 +21,9 @@ def everything(span):
 def test_what_users_put_on_an_adapters_span_is_masked_too():
     """Attributes and exceptions that user code adds to a span of ours are masked, each text once."""
     with capture_spans(masking_function=stars) as captured:
-        run = make_tracer("test", AdapterOptions()).start("run", "CHAIN", attributes=io_attributes("a SECRET"))
+        run = make_tracer("test", AdapterOptions()).start(
+            "run", "CHAIN", attributes=io_attributes("a SECRET")
+        )
         with trace.use_span(run.span):
             trace.get_current_span().set_attribute("mine", "my SECRET")
             trace.get_current_span().record_exception(ValueError("SECRET"))
@@ -38,7 +40,9 @@ def test_what_users_put_on_an_adapters_span_is_masked_too():
 def test_a_secret_that_json_escapes_is_masked():
     """JSON values are masked leaf by leaf, so a quote or a newline in a secret does not hide it."""
     with capture_spans(masking_function=lambda text: text.replace('my"secret\n', "x")) as captured:
-        run = make_tracer("test", AdapterOptions()).start("run", "CHAIN", attributes=io_attributes({"k": 'my"secret\n'}))
+        run = make_tracer("test", AdapterOptions()).start(
+            "run", "CHAIN", attributes=io_attributes({"k": 'my"secret\n'})
+        )
         run.end()
 
     assert '{"k": "x"}' == captured.named("run").attributes["input.value"]

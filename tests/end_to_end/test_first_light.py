@@ -32,7 +32,12 @@ def lucidic(tmp_path):
 
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
+            [sys.executable, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
         )
 
     return run
@@ -49,10 +54,15 @@ def test_the_demo_shows_its_conversation_while_and_after_it_runs(lucidic):
     assert 3 == demo.stdout.count("Turn ") // 2
     assert "find_order" in demo.stdout
     document = json.loads(shown.stdout)
-    roots = [span for trace in document["traces"] for span in trace["spans"] if span["parent_span_id"] is None]
+    roots = [
+        span for trace in document["traces"] for span in trace["spans"] if span["parent_span_id"] is None
+    ]
     assert 3 == len(document["traces"]) == len(roots)
     assert "Hello, where is my order 4711?" == roots[0]["attributes"]["input.value"]
-    assert "Done: your two reading lamps arrive on Monday, at no extra cost." == roots[2]["attributes"]["output.value"]
+    assert (
+        "Done: your two reading lamps arrive on Monday, at no extra cost."
+        == roots[2]["attributes"]["output.value"]
+    )
     assert [document["session"]["id"]] == [session["id"] for session in json.loads(sessions.stdout)]
 
 

@@ -55,7 +55,10 @@ assert trace.get_tracer_provider() is theirs
 def test_a_users_provider_keeps_its_place_and_sees_every_span_once(order):
     """Set before or after us, the user's provider stays global; its exporter and we see each span once."""
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", COMMON + order + CHECK], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "-c", COMMON + order + CHECK],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
     assert (0, "") == (ran.returncode, ran.stderr)

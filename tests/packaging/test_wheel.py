@@ -30,7 +30,9 @@ main(["show", session_id])
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out], cwd=ROOT, check=True
+    )
     (found,) = out.glob("*.whl")
     return found
 
@@ -40,7 +42,9 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel):
     """The wheel has two top-level packages, both typed."""
     names = zipfile.ZipFile(wheel).namelist()
 
-    assert {"lucidic", "lucidic_adapters"} == {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert {"lucidic", "lucidic_adapters"} == {
+        name.split("/")[0] for name in names if ".dist-info" not in name
+    }
     assert {"lucidic/py.typed", "lucidic_adapters/py.typed"} <= set(names)
 
 
@@ -52,7 +56,12 @@ def test_a_session_is_recorded_and_shown_from_the_wheel_alone(wheel, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(target), "LUCIDIC_HOME": str(tmp_path / "home")}
 
     ran = subprocess.run(
-        [sys.executable, "-c", STORY, target], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", STORY, target],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
     assert (0, "") == (ran.returncode, ran.stderr)

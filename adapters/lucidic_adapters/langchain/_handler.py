@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002  # LangChain passes by name, and more than is used
+# LangChain passes by name, and more than is used
 # mypy: disable-error-code="override"
 # The tracer that this class is by name returns its runs from callbacks; nobody reads them.
 """``LucidicHandler``: the callbacks of LangChain and LangGraph, each run a span.

@@ -272,7 +272,7 @@ def _finish_of(answer: object) -> str | None:
     status = get(answer, "status")
     if status == "incomplete":
         reason = get(get(answer, "incomplete_details"), "reason")
-        return _REASONS.get(reason, reason)
+        return _REASONS.get(str(reason), str(reason))
     if status not in (None, "completed"):
         return str(status)
     kinds = {get(item, "type") for item in get(answer, "output") or ()}

@@ -35,7 +35,7 @@ from lucidic_adapters.pydantic_ai._settings import LucidicSettings
 
 
 try:
-    from pydantic_ai.capabilities import Instrumentation as Instrumentation
+    from pydantic_ai.capabilities import Instrumentation as Instrumentation  # noqa: PLC0414  # re-exported
 except ImportError:  # before 1.95 the SDK makes its spans in the model's wrapper and in the agent
     Instrumentation = None  # type: ignore[assignment,misc]
 

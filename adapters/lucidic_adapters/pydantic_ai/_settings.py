@@ -74,7 +74,7 @@ class LucidicSettings(InstrumentationSettings):
         """Return nothing: the messages are read from the objects themselves."""
         return []
 
-    def system_instructions_attributes(self, instructions: str | None) -> dict[str, str]:  # noqa: ARG002
+    def system_instructions_attributes(self, instructions: str | None) -> dict[str, str]:
         """Return nothing: instructions are a message of the model's input."""
         return {}
 

@@ -26,7 +26,7 @@ _COMMANDS: Final = {
 class _LazyGroup(click.Group):
     """Import a command's module only when the command is asked for; a missing module costs its command."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return [
             name for name, place in _COMMANDS.items() if find_spec(f"{__name__}.{place.partition(':')[0]}")
         ]

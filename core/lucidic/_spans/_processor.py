@@ -30,6 +30,12 @@ PLAN_KEY: Final = "lucidic.plan"
 
 _CONTEXT_ATTRIBUTES = (SpanAttributes.USER_ID, SpanAttributes.METADATA, SpanAttributes.TAG_TAGS)
 """What ``using_attributes`` puts on every span; context keys and attributes have the same names."""
+_PROMPT_ATTRIBUTES = (
+    SpanAttributes.LLM_PROMPT_TEMPLATE,
+    SpanAttributes.LLM_PROMPT_TEMPLATE_VERSION,
+    SpanAttributes.LLM_PROMPT_TEMPLATE_VARIABLES,
+)
+"""What ``using_attributes`` puts on model calls only."""
 
 
 class Recorder(Protocol):
@@ -123,6 +129,10 @@ class StampProcessor(SpanProcessor):
         """Return the states of the spans that have not ended, the innermost last."""
         return [state for state in list(self._open.values()) if is_open(state.span)]
 
+    def forked(self) -> None:
+        """Forget the spans of the parent process in a forked child: the parent ends them."""
+        self._open = WeakValueDictionary()
+
     def _plan_foreign(self, span: Span, context: Context) -> Plan:
         parent = current_state(context)
         if parent is not None and not _same_trace(parent, span):
@@ -157,31 +167,33 @@ class StampProcessor(SpanProcessor):
         )
         remember(span, state)
         self._open[span.context.span_id] = state
-        attributes: dict[str, Any] = {
-            name: value for name in _CONTEXT_ATTRIBUTES if (value := context.get(name)) is not None
-        }
-        for unused in decision.unused:
-            attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
+        if not plan.stamped and (attributes := session_attributes(decision, span.attributes or {}, context)):
+            span.set_attributes(attributes)
         if session_id is None:
             self._on_unattributed()
-        else:
-            if trace_state.session_id is None:
-                trace_state.session_id = session_id
-                _stamp_server_ancestors(plan.parent, session_id)
-            attributes[keys.SESSION_SOURCE] = (
-                decision.framework.source if decision.framework else decision.source
-            )
-            attributes.update(dict.fromkeys(keys.SESSION_KEYS, session_id))
-            self._on_session(session_id, str(attributes[keys.SESSION_SOURCE]))
-        if attributes:
-            span.set_attributes(attributes)
+            return
+        if trace_state.session_id is None:
+            trace_state.session_id = session_id
+            _stamp_server_ancestors(plan.parent, session_id)
+        self._on_session(session_id, source_of(decision))
 
 
-def session_attributes(decision: Decision, context: Context) -> dict[str, Any]:
-    """Return the attributes that every span gets at its start: ids, and what ``using_attributes`` set."""
-    attributes: dict[str, Any] = {
-        name: value for name in _CONTEXT_ATTRIBUTES if (value := context.get(name)) is not None
-    }
+def session_attributes(decision: Decision, own: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Return what a span gets at its start: the ids, and what blocks set.
+
+    Args:
+        decision: Whose session it is.
+        own: What the span says itself; it is nearer and counts.
+        context: The context in which the span starts.
+
+    """
+    wanted: tuple[str, ...] = _CONTEXT_ATTRIBUTES
+    if own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND) == "LLM":
+        wanted += _PROMPT_ATTRIBUTES
+    attributes: dict[str, Any] = {}
+    for name in wanted:
+        if name not in own and (value := _binding.attribute(name, context)) is not None:
+            attributes[name] = value
     for unused in decision.unused:
         attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
     if decision.session_id is not None:

@@ -11,6 +11,7 @@ from openinference.semconv.trace import SpanAttributes
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 
 from lucidic import _binding
@@ -159,7 +160,7 @@ class LiveSpan:
                 self.set(attributes)
             if isinstance(error, BaseException):
                 self.exception(error)
-                self._fail(_summary_of(error))
+                self._fail(summary_of(error))
             elif error is not None:
                 self._fail(error)
             elif ok:
@@ -293,10 +294,10 @@ class AdapterTracer:
             stamped=True,
         )
         privacy = self._privacy()
-        first = session_attributes(decision, start_in)
-        first[KIND] = kind
+        first: dict[str, Any] = {KIND: kind}
         if attributes:
             first.update((key, value) for key, value in attributes.items() if value is not None)
+        first.update(session_attributes(decision, first, start_in))
         if privacy.active:
             first = privacy.attributes(first)
         span = self._tracer().start_span(
@@ -369,7 +370,8 @@ def _text_of(error: BaseException) -> str:
         return f"<{type(error).__name__}: no text>"
 
 
-def _summary_of(error: BaseException) -> str:
+def summary_of(error: BaseException) -> str:
+    """Return an error in one line: its type, and its text if it has one."""
     text = _text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -27,7 +27,7 @@ def show(session_id: str | None = None) -> SessionView:
         StoreError: The local store cannot be read.
 
     """
-    from lucidic._api import current_session_id
+    from lucidic._active import current_session_id
     from lucidic._export import Store
     from lucidic._runtime import runtime
     from lucidic._view._notebook import view_session

@@ -39,11 +39,11 @@ class CapturedSpans:
         """Keep a session record."""
         self.sessions.append(record)
 
-    def flush(self, timeout: float = 30.0) -> bool:  # noqa: ARG002  # the exporter's signature
+    def flush(self, timeout: float = 30.0) -> bool:  # the exporter's signature
         """Return True: nothing is pending in memory."""
         return True
 
-    def shutdown(self, timeout: float = 2.0) -> bool:  # noqa: ARG002  # the exporter's signature
+    def shutdown(self, timeout: float = 2.0) -> bool:  # the exporter's signature
         """Return True: there is nothing to deliver."""
         return True
 
