@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from openinference.instrumentation import using_session
@@ -85,3 +86,16 @@ def test_openinference_block_inside_a_run_is_inside_it(captured, kit):
     run.end()
 
     assert {"inner": "session-b-123456", "run": "session-a-123456"} == captured.session_ids()
+
+
+def test_a_block_alone_carries_into_threads(captured):
+    """Threads and executors carry the session of ``bind_session``, also where nobody called ``init``."""
+
+    def work():
+        with trace.get_tracer("user").start_as_current_span("in a thread"):
+            pass
+
+    with ThreadPoolExecutor(1) as pool, lai.bind_session("session-a-123456"):
+        pool.submit(work).result()
+
+    assert "session-a-123456" == session_id_of(captured.named("in a thread"))
