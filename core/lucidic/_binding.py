@@ -143,6 +143,7 @@ class Ambient:
 
 def ambient(context: Context | None = None) -> Ambient:
     """Read the binding that holds in ``context`` (default: the current one), the innermost first."""
+    held = _settle()
     if context is None:
         context = otel_context.get_current()
     keyed_raw = context.get(SESSION_KEY)
@@ -153,7 +154,7 @@ def ambient(context: Context | None = None) -> Ambient:
         if not carried.neutral and keyed == carried.session_id:
             keyed = None  # the block that wrote this key was closed elsewhere
         carried = carried.previous
-    binding = _effective(_current.get())
+    binding = _effective(held)
     if carried is not None and not (binding is not None and _is_inside(binding, carried)):
         binding = carried
     if keyed is not None and _is_foreign_block(keyed, binding, raw):
@@ -234,13 +235,17 @@ def bind(
 def unbind(binding: Binding) -> None:
     """Close a binding; in the context that holds it, bring back what was bound before.
 
+    In the context that made it, that is all of OpenTelemetry's context as it was before, as when its
+    own token is reset: a span that a generator left current inside the block does not outlive it.
     Never raises and never logs, wherever it is called: values are set, tokens are not used.
     """
     binding.closed = True
     if binding in _notebook:
         _notebook.remove(binding)
     _leave(binding)
-    binding.outer = binding.attached = None
+    binding.attached = None
+    if binding.is_owned_here():
+        binding.outer = None  # elsewhere it is kept: the context that made it will come back to it
 
 
 def drop(binding: Binding) -> None:
@@ -259,15 +264,32 @@ def _leave(binding: Binding) -> None:
         _current.set(_alive(held))
     current = otel_context.get_current()
     now = current
-    if now is binding.attached and binding.outer is not None:
-        now = binding.outer
-    elif now.get(_BINDING_KEY) is binding:
-        now = _without(now, binding)
+    if now.get(_BINDING_KEY) is binding:
+        whole = now is binding.attached or (not binding.manual and binding.is_owned_here())
+        now = binding.outer if whole and binding.outer is not None else _without(now, binding)
     # Blocks that were left in another order than they were entered in: take the dead ones out as well.
     while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.is_dead_here():
         now = _without(now, dead)
     if now is not current:
         otel_context.attach(now)
+
+
+def _settle() -> Binding | None:
+    """Leave here too what other contexts closed, so that what starts from here on does not inherit it.
+
+    A span that an abandoned generator left current goes with it.
+    """
+    held = _current.get()
+    if held is None or not held.is_dead_here():
+        return held
+    alive = _alive(held)
+    _current.set(alive)
+    current = now = otel_context.get_current()
+    while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.is_dead_here():
+        now = dead.outer if dead.outer is not None else _without(now, dead)
+    if now is not current:
+        otel_context.attach(now)
+    return alive
 
 
 def _without(context: Context, binding: Binding) -> Context:

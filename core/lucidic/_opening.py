@@ -106,8 +106,6 @@ class Opening:
             run.configure(settings)
         run.provider()
         finish_on_signals()
-        if settings.threading:
-            run.use_provider("threading")
         for provider in self.providers:
             run.use_provider(provider)
 

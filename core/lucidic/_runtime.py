@@ -116,6 +116,8 @@ class Runtime:
                 if id(given) not in self._adopted:
                     given.add_span_processor(self.processor)
                     self._adopted[id(given)] = given
+                    if self.settings.threading:
+                        self.use_provider("threading")  # here, because a block alone needs no init()
         return given
 
     def _own(self, existing: object) -> TracerProvider:

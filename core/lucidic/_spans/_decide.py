@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from lucidic import _binding
 from lucidic._binding import Ambient
 from lucidic._spans._correlation import Decision, Evidence, FrameworkID, SessionFrom, whose_session
-from lucidic._spans._state import SpanState
+from lucidic._spans._state import SpanState, current_state
 
 
 def decide(
@@ -26,7 +26,7 @@ def decide(
     evidence = Evidence(
         handler_id=handler_id,
         bound_id=around.session_id,
-        bound_inside_parent=parent is not None and bound_inside(around, parent),
+        bound_inside_parent=parent is not None and bound_inside(around, parent, current_state(context)),
         cleared=around.explicitly_none,
         parent_id=None if parent is None else parent.session_id,
         framework=tuple(framework),
@@ -36,13 +36,16 @@ def decide(
     return whose_session(evidence), around
 
 
-def bound_inside(around: Ambient, parent: SpanState) -> bool:
+def bound_inside(around: Ambient, parent: SpanState, current: SpanState | None) -> bool:
     """Tell whether the innermost block was entered inside ``parent``.
 
     A binding of ours remembers the span that was current when it was made. OpenInference's own
-    blocks do not: there the key differs from the one the parent started with.
+    blocks do not: there the key differs from the one the parent started with, in a context that runs
+    below the parent (a stream's consumer does not).
     """
     if around.binding is None:
-        return around.keyed is not None and around.keyed != parent.keyed
+        if around.keyed is None or around.keyed == parent.keyed:
+            return False
+        return current is not None and current.is_inside(parent)
     made_in = around.binding.made_in
     return made_in is not None and made_in.is_inside(parent)

@@ -1,0 +1,100 @@
+"""Jobs: what a run is asked to do, with a mark in the data that names the session it belongs to.
+
+The truth about a span comes from the data alone: prompts, tool arguments and span names carry the
+mark, so no context variable is trusted to say where a span belongs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from typing import Final, NamedTuple
+
+
+OUTSIDE: Final = "outside"
+"""The mark of work outside every session: its spans must carry none."""
+
+_MARK: Final = re.compile(r"<<([\w.-]+):(\d+)>>")
+
+FAIL_MODEL: Final = "fail the model"
+FAIL_TOOL: Final = "fail the tool"
+HANG: Final = "hang in the model"
+HEAL: Final = "fail the first attempt"
+
+
+class Mark(NamedTuple):
+    """The session a span belongs to, and the number of the run within it."""
+
+    session_id: str
+    run: int
+
+    def __str__(self) -> str:
+        return f"<<{self.session_id}:{self.run}>>"
+
+
+class ScriptedError(Exception):
+    """What a scripted model or tool raises."""
+
+
+class Job:
+    """A session and the runs that belong to it."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self._runs = itertools.count()
+
+    def next_mark(self) -> Mark:
+        """Return the mark of the next run."""
+        return Mark(self.session_id, next(self._runs))
+
+
+def find_mark(text: str) -> Mark | None:
+    """Return the first mark in a text."""
+    found = _MARK.search(text)
+    return None if found is None else Mark(found[1], int(found[2]))
+
+
+_attempts: dict[str, int] = {}
+
+
+def act(prompt: str) -> None:
+    """Do what the prompt asks of a model: fail, fail at the first attempt, or nothing."""
+    if FAIL_MODEL in prompt:
+        raise ScriptedError("the model is out of order")
+    if HEAL in prompt:
+        key = str(find_mark(prompt))
+        _attempts[key] = _attempts.get(key, 0) + 1
+        if _attempts[key] == 1:
+            raise ScriptedError("the first attempt fails")
+
+
+async def act_async(prompt: str) -> None:
+    """Do what the prompt asks of a model; a hanging model waits until it is cancelled."""
+    await asyncio.sleep(0)  # lets every other conversation interleave
+    act(prompt)
+    if HANG in prompt:
+        reached = _gates.get(str(find_mark(prompt)))
+        if reached is not None:
+            reached.set()
+        await asyncio.Event().wait()
+
+
+def act_tool(argument: str) -> None:
+    """Do what the argument asks of a tool."""
+    if FAIL_TOOL in argument:
+        raise ScriptedError("the tool is out of order")
+
+
+_gates: dict[str, asyncio.Event] = {}
+
+
+def gate(mark: Mark) -> asyncio.Event:
+    """Return an event that is set when the hanging model of a run is reached."""
+    return _gates.setdefault(str(mark), asyncio.Event())
+
+
+def forget() -> None:
+    """Forget gates and attempts, after a cell."""
+    _gates.clear()
+    _attempts.clear()

@@ -1,0 +1,63 @@
+"""The matrix: which modes go with which workloads and ways, and what Python makes impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from . import modes_faults, modes_streams, modes_tasks, modes_threads
+from .cells import Mode, play
+from .judge import Verdict
+from .kit_framework import KitFramework
+from .ways import BIND, BLOCKS, MANUAL, Way, block_and_key, by_key
+from .workloads import PlainSpans, Workload
+
+
+MODES: tuple[Mode, ...] = (*modes_tasks.MODES, *modes_threads.MODES, *modes_streams.MODES, *modes_faults.MODES)
+
+
+def workloads() -> list[Workload]:
+    """Return the workloads, those without a framework first."""
+    return [PlainSpans(), KitFramework()]
+
+
+class Place(NamedTuple):
+    """A cell's place in the matrix."""
+
+    mode: Mode
+    workload: Workload
+    way: Way
+
+    def __str__(self) -> str:
+        return f"{self.workload.name} / {self.way.name} / {self.mode.name}"
+
+
+def places() -> Iterator[Place]:
+    """Return every cell of the matrix."""
+    for workload in workloads():
+        for mode in MODES:
+            for way in ways_of(workload):
+                if fits(mode, workload, way):
+                    yield Place(mode, workload, way)
+
+
+def ways_of(workload: Workload) -> list[Way]:
+    """Return the ways of giving a session that a workload knows."""
+    keys = workload.keys
+    return [*BLOCKS, *map(by_key, keys), *(block_and_key(key) for key in keys[:1])]
+
+
+def fits(mode: Mode, workload: Workload, way: Way) -> bool:
+    """Tell whether a cell makes sense: there must be a stream, a block or a decorator to play with."""
+    if mode.streams and not workload.streams:
+        return False
+    if mode.scoped and way.scope is None:
+        return False
+    if mode.own and not way.own:
+        return False
+    return not (mode.decorates and not way.decorates)
+
+
+def run_place(place: Place, *, sessions: int) -> Verdict:
+    """Play and judge one cell."""
+    return play(place.mode, place.workload, place.way, sessions=sessions)
