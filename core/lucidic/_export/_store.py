@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import sqlalchemy as sa
 
 from lucidic._export._book import Book, Position
 from lucidic._export._failpoints import failpoint
+from lucidic._export._fork_gate import gate
 from lucidic._export._orphans import close_orphans
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
 from lucidic._export._store_import import Foreign, import_segment
@@ -31,9 +30,8 @@ from lucidic.errors import StoreError
 
 logger = logging.getLogger("lucidic.export")
 
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-_inherited: list[sa.Engine] = []
-"""A parent's connections, in a forked child: closing them here would harm the parent's database."""
+_abandoned: list[sa.Engine] = []
+"""Engines that a fork found in use: closing their connections in the child would harm the parent's database."""
 
 
 class Store:
@@ -49,7 +47,7 @@ class Store:
         self._engine: sa.Engine | None = None
         self._lock = threading.Lock()
         self._foreign: set[str] = set()
-        _stores.add(self)
+        gate.add(self)
 
     def catch_up(self) -> None:
         """Import what the journal holds and close the sessions of dead processes.
@@ -234,12 +232,13 @@ class Store:
         if engine is not None:
             engine.dispose()
 
-    def forked(self) -> None:
-        """Leave the parent's connections alone in a forked child."""
-        if self._engine is not None:
-            _inherited.append(self._engine)
-        self._engine = None
-        self._lock = threading.Lock()
+    def before_fork(self, *, quiet: bool) -> None:
+        """Close the connections, or if one is in use keep them from ever being closed in the child."""
+        engine, self._engine = self._engine, None
+        if engine is not None and quiet:
+            engine.dispose()
+        elif engine is not None:
+            _abandoned.append(engine)
 
     def _open(self) -> sa.Engine:
         with self._lock:
@@ -252,12 +251,13 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> Generator[sa.Connection]:
-        with self._errors(), self._open().connect() as connection, connection.begin():
+        with gate.inside(), self._errors(), self._open().connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def _write(self) -> Generator[sa.Connection]:
         with (
+            gate.inside(),
             self._errors(),
             self._open().connect().execution_options(lucidic_write=True) as connection,
             connection.begin(),
@@ -302,11 +302,3 @@ def _add_total(connection: sa.Connection, key: str, number: int) -> None:
     connection.execute(upsert(totals, connection, update=False), [{"key": key, "value": 0}])
     changed = {"value": totals.c.value + number}
     connection.execute(sa.update(totals).where(totals.c.key == key).values(changed))
-
-
-def _forked() -> None:
-    for store in tuple(_stores):
-        store.forked()
-
-
-os.register_at_fork(after_in_child=_forked)
