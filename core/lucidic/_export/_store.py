@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from lucidic._export._failpoints import failpoint
 from lucidic._export._fork_gate import gate
 from lucidic._export._orphans import close_orphans
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
+from lucidic._export._sink import Batch
 from lucidic._export._store_import import Foreign, import_segment
-from lucidic._export._store_read import read_session, read_sessions, read_spans
+from lucidic._export._store_read import read_batches, read_session, read_sessions, read_spans
 from lucidic._export._store_schema import SCHEMA_VERSION, cursors, meta, metadata, open_engine, totals, upsert
 from lucidic._export._store_sessions import close_dead
 from lucidic._records import SessionState, StoredSession, StoredSpan
@@ -225,6 +226,22 @@ class Store:
         """
         with self._read() as connection:
             return read_spans(connection, session_id, trace_id, since_ns, unattributed=unattributed)
+
+    def batches(
+        self,
+        session_ids: Sequence[str] = (),
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        size: int = 512,
+    ) -> Iterator[Batch]:
+        """Yield spans as they were written, for delivering them again; arguments as for ``spans``.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        with self._read() as connection:
+            yield from read_batches(connection, session_ids, (since_ns, until_ns), size)
 
     def close(self) -> None:
         """Close the database connections; the next use opens new ones."""
