@@ -55,7 +55,9 @@ class Census:
     def take(self) -> dict[str, SegmentCount]:
         """Return the counts by segment; segments that are gone are left out."""
         with self._lock:
-            names = segments(self._folder)
+            names: list[str] = []
+            with contextlib.suppress(OSError):
+                names = segments(self._folder)
             self._counts = {name: self._counts[name] for name in names if name in self._counts}
             for name in names:
                 with contextlib.suppress(OSError):

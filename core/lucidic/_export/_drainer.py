@@ -47,6 +47,7 @@ class Drainer:
         self._leader = Leadership(self._journal.folder / LOCK_NAME)
         self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._first = threading.Lock()
         self._awake = False
         self._since = 0
         self._stopped = False
@@ -64,7 +65,7 @@ class Drainer:
         if not self._awake or self._since == self._options.batch_spans:
             self._awake = True
             self._queue.put(None)
-        if self._thread is None and not self._stopped:
+        if self._thread is None and not self._stopped and self._first.acquire(blocking=False):
             self._start()
 
     def _start(self) -> None:
@@ -81,6 +82,12 @@ class Drainer:
         """End the thread."""
         self._stopped = True
         self._queue.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            thread.join(timeout)
 
     def forked(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""

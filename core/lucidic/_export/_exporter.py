@@ -199,6 +199,7 @@ class Exporter:
             if self.journal.segment is not None and not worker.alive:
                 worker.run_here(until)
         delivered = self._wait_for_sinks(until, wishes) and not self.journal.memory_spans
+        self._drainer.join(max(0.0, until - time.monotonic()))
         if self.journal.segment is not None:
             self._say_what_is_left(delivered=delivered)
         return delivered

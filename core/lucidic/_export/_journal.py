@@ -18,7 +18,18 @@ from lucidic._export._counter import Counter
 from lucidic._export._failpoints import failpoint
 from lucidic._export._options import ExportOptions
 from lucidic._export._payload import pack_origin
-from lucidic._export._segment import FORMAT_VERSION, SPAN, Segment, owner_key, owner_label, owner_of, segments
+from lucidic._export._reader import Record, SegmentReader
+from lucidic._export._segment import (
+    FORMAT_VERSION,
+    HEADER,
+    ORIGIN,
+    SPAN,
+    Segment,
+    owner_key,
+    owner_label,
+    owner_of,
+    segments,
+)
 
 
 logger = logging.getLogger("lucidic.export")
@@ -149,9 +160,9 @@ class Journal:
         own = owner_key(os.getpid())
         found = {}
         if self._slots or self.failure is not None:
-            for name in segments(self.folder):
-                if owner_of(name) == own:
-                    with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                for name in segments(self.folder):
+                    if owner_of(name) == own:
                         found[name] = (self.folder / name).stat().st_size
         return found
 
@@ -220,7 +231,24 @@ class Journal:
         if segment is None or self.failure is not None or not segment.vanished:
             return
         self._fail(FileNotFoundError(f"{segment.path} was deleted"))
-        self.retry()
+        if self.retry():
+            # The descriptor still holds what the file held.
+            for record in SegmentReader(segment.path).read_from(segment.fd, sealed=True):
+                if record.kind != HEADER:
+                    self.append_again(record)
+
+    def append_again(self, record: Record) -> None:
+        """Write a record that was written before, under a new number."""
+        segment = self.segment
+        if segment is None:
+            return
+        try:
+            segment.append(record.kind, record.payload)
+            if record.kind == ORIGIN:
+                segment.origins.add(record.payload[:8])
+        except OSError as error:
+            self._fail(error)
+            self._keep(record.kind, record.payload, b"", b"")
 
     def forked(self) -> None:
         """Forget the parent's segment and what it keeps in memory: both are the parent's business."""

@@ -48,7 +48,7 @@ class JSONLinesSink:
         """
         del timeout
         for path, entries in self._grouped(batch.spans).items():
-            _append(path, _line(batch, entries))
+            _append(path, json_line(batch, entries))
         return Outcome(taken=len(batch.items), delivered=len(batch.spans))
 
     def close(self) -> None:
@@ -101,7 +101,8 @@ def _whole_lines(fd: int) -> int:
     return end
 
 
-def _line(batch: Batch, entries: Iterable[SpanEntry]) -> bytes:
+def json_line(batch: Batch, entries: Iterable[SpanEntry]) -> bytes:
+    """Encode spans as one line."""
     return json.dumps(traces_data(batch, entries), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 

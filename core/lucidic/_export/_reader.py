@@ -52,10 +52,14 @@ class SegmentReader:
                 being written, and the reader stops in front of it.
         """
         with self.path.open("rb", buffering=0) as file:
-            window = _Window(file.fileno(), self.offset)
-            while (record := self._next(window, sealed=sealed)) is not None:
-                self.offset = record.end
-                yield record
+            yield from self.read_from(file.fileno(), sealed=sealed)
+
+    def read_from(self, fd: int, *, sealed: bool) -> Iterator[Record]:
+        """Do the same with the descriptor of the file, which may be deleted."""
+        window = _Window(fd, self.offset)
+        while (record := self._next(window, sealed=sealed)) is not None:
+            self.offset = record.end
+            yield record
 
     def _next(self, window: _Window, *, sealed: bool) -> Record | None:
         at = self.offset

@@ -16,7 +16,7 @@ from lucidic._export._book import Book
 from lucidic._export._census import SegmentCount
 from lucidic._export._failpoints import failpoint
 from lucidic._export._options import ExportOptions
-from lucidic._export._segment import created_ns
+from lucidic._export._segment import created_ns, segments
 
 
 FOLDER: Final = "dropped"
@@ -24,7 +24,7 @@ FOLDER: Final = "dropped"
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """Stands for a segment that was dropped before every sink had it."""
+    """Stands for a segment that was dropped before every sink had it, or that was damaged."""
 
     segment: str
     reason: str
@@ -43,6 +43,11 @@ def read_tombstones(spool: Path) -> list[Tombstone]:
             content: dict[str, Any] = json.loads(path.read_bytes())
             found.append(Tombstone(**{**content, "sinks": tuple(content["sinks"])}))
     return found
+
+
+def known_segments(spool: Path) -> set[str]:
+    """Return the segments that exist or have a tombstone: their counts are not to be folded yet."""
+    return {*segments(spool), *(stone.segment for stone in read_tombstones(spool))}
 
 
 def sweep(
@@ -71,7 +76,10 @@ def sweep(
         name: done for name, count in sealed.items() if (done := _done_ns(name, count, books)) is not None
     }
     for name in [name for name, done in acked.items() if now - done > options.grace * 1e9]:
-        size -= sealed.pop(name).size
+        count = sealed.pop(name)
+        size -= count.size
+        if count.damaged:
+            _bury(spool, name, count, "damaged", now)
         _unlink(spool, name)
     # Too full: first what every sink has, then the oldest.
     for name in [
@@ -86,6 +94,9 @@ def sweep(
                 )
             size -= sealed[name].size
             _unlink(spool, name)
+    for stone in read_tombstones(spool):
+        if now - stone.time_ns > options.spool_age * 1e9:
+            (spool / FOLDER / f"{stone.segment}.json").unlink(missing_ok=True)
 
 
 def _done_ns(name: str, count: SegmentCount, books: Mapping[str, Book]) -> int | None:

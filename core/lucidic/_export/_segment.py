@@ -132,7 +132,7 @@ class Segment:
         self.origins: set[bytes] = set()
         self._sequence = itertools.count()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         # Under its final name the file is locked and has its header: nobody sees it before.
         unfinished = self.path.with_suffix(".new")
         self.fd = os.open(unfinished, flags, 0o600)

@@ -16,7 +16,7 @@ from lucidic._export._gather import Gathered, Gatherer, advance
 from lucidic._export._ledger import SinkState
 from lucidic._export._options import ExportOptions
 from lucidic._export._quarantine import quarantine
-from lucidic._export._segment import segments
+from lucidic._export._retention import known_segments
 from lucidic._export._sink import Answer, Outcome, Sink, span_count
 from lucidic._export._worker import Worker
 
@@ -145,7 +145,7 @@ class SinkWorker(Worker):
         self._book.state, self._book.note = state, outcome.note
 
     def _save(self) -> None:
-        self._book.fold(segments(self._spool))
+        self._book.fold(known_segments(self._spool))
         self._shown = copy.deepcopy(self._book)
         # On a full disk the book in memory still counts; after a crash one batch more is sent again.
         try:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
-import weakref
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from lucidic._export._book import Book, Position
 from lucidic._export._failpoints import failpoint
+from lucidic._export._fork_gate import gate
 from lucidic._export._orphans import close_orphans
+from lucidic._export._retention import known_segments
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
+from lucidic._export._sink import Batch
 from lucidic._export._store_import import Foreign, import_segment
-from lucidic._export._store_read import read_session, read_sessions, read_spans
+from lucidic._export._store_read import read_batches, read_session, read_sessions, read_spans
 from lucidic._export._store_schema import SCHEMA_VERSION, cursors, meta, metadata, open_engine, totals, upsert
 from lucidic._export._store_sessions import close_dead
 from lucidic._records import SessionState, StoredSession, StoredSpan
@@ -31,9 +33,10 @@ from lucidic.errors import StoreError
 
 logger = logging.getLogger("lucidic.export")
 
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-_inherited: list[sa.Engine] = []
-"""A parent's connections, in a forked child: closing them here would harm the parent's database."""
+_CORRUPT: Final = ("malformed", "not a database")
+
+_abandoned: list[sa.Engine] = []
+"""Engines that a fork found in use: closing their connections in the child would harm the parent's database."""
 
 
 class Store:
@@ -49,7 +52,8 @@ class Store:
         self._engine: sa.Engine | None = None
         self._lock = threading.Lock()
         self._foreign: set[str] = set()
-        _stores.add(self)
+        self._failed: set[str] = set()
+        gate.add(self)
 
     def catch_up(self) -> None:
         """Import what the journal holds and close the sessions of dead processes.
@@ -83,8 +87,17 @@ class Store:
             row = known.get(name)
             if row is not None and not _has_news(path, row.offset, done=row.done_ns is not None):
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 more = self._import(path) or more
+            except FileNotFoundError:
+                continue
+            except StoreError:
+                raise
+            except Exception:
+                # One segment that cannot be imported must not hold up the others; it stays pending.
+                if name not in self._failed:
+                    self._failed.add(name)
+                    logger.exception("The segment %s cannot be imported; it is kept.", name)
         return more
 
     def _import(self, path: Path) -> bool:
@@ -126,7 +139,7 @@ class Store:
             StoreError: The database cannot be written.
         """
         book = self.book()
-        gone = book.positions.keys() - set(segments(self.spool))
+        gone = book.positions.keys() - known_segments(self.spool)
         if not gone:
             return
         with self._write() as connection:
@@ -228,21 +241,55 @@ class Store:
         with self._read() as connection:
             return read_spans(connection, session_id, trace_id, since_ns, unattributed=unattributed)
 
+    def batches(
+        self,
+        session_ids: Sequence[str] = (),
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        size: int = 512,
+    ) -> Iterator[Batch]:
+        """Yield spans as they were written, for delivering them again; arguments as for ``spans``.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        with self._read() as connection:
+            yield from read_batches(connection, session_ids, (since_ns, until_ns), size)
+
+    def _set_aside(self) -> None:
+        """Put a corrupt database aside; the next use fills a new one from what the journal still holds."""
+        self.close()
+        aside = self.path.with_name(f"{self.path.name}.{time.time_ns()}.corrupt")
+        try:
+            self.path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("The local store %s is corrupt and cannot be put aside: %s", self.path, error)
+            return
+        logger.warning("The local store was corrupt. It is kept as %s, and a new one is filled.", aside)
+
     def close(self) -> None:
         """Close the database connections; the next use opens new ones."""
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
 
-    def forked(self) -> None:
-        """Leave the parent's connections alone in a forked child."""
-        if self._engine is not None:
-            _inherited.append(self._engine)
-        self._engine = None
-        self._lock = threading.Lock()
+    def before_fork(self, *, quiet: bool) -> None:
+        """Close the connections, or if one is in use keep them from ever being closed in the child."""
+        engine, self._engine = self._engine, None
+        if engine is not None and quiet:
+            engine.dispose()
+        elif engine is not None:
+            _abandoned.append(engine)
 
     def _open(self) -> sa.Engine:
         with self._lock:
+            if self._engine is not None and not self.path.exists():
+                # Somebody deleted the file; what is written to it now would be gone. The journal fills a new one.
+                self._engine.dispose()
+                self._engine = None
             if self._engine is None:
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 engine = open_engine(self.path)
@@ -252,12 +299,13 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> Generator[sa.Connection]:
-        with self._errors(), self._open().connect() as connection, connection.begin():
+        with gate.inside(), self._errors(), self._open().connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def _write(self) -> Generator[sa.Connection]:
         with (
+            gate.inside(),
             self._errors(),
             self._open().connect().execution_options(lucidic_write=True) as connection,
             connection.begin(),
@@ -272,6 +320,8 @@ class Store:
             raise
         except (sa.exc.SQLAlchemyError, OSError) as error:
             reason = getattr(error, "orig", None) or error
+            if any(sign in str(reason) for sign in _CORRUPT):
+                self._set_aside()
             raise StoreError(f"The local store {self.path} cannot be used: {reason}") from error
 
 
@@ -302,11 +352,3 @@ def _add_total(connection: sa.Connection, key: str, number: int) -> None:
     connection.execute(upsert(totals, connection, update=False), [{"key": key, "value": 0}])
     changed = {"value": totals.c.value + number}
     connection.execute(sa.update(totals).where(totals.c.key == key).values(changed))
-
-
-def _forked() -> None:
-    for store in tuple(_stores):
-        store.forked()
-
-
-os.register_at_fork(after_in_child=_forked)

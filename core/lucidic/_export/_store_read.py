@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from lucidic._export._decode import decode_resource, decode_span
+from lucidic._export._payload import Origin, SpanEntry
+from lucidic._export._sink import Batch
 from lucidic._export._store_schema import origins, session_tags, sessions, spans
 from lucidic._records import JSONValue, StoredSession, StoredSpan
 
@@ -126,3 +128,29 @@ def _session(row: sa.RowMapping) -> StoredSession:
         completion_tokens=int(row["completion_tokens"] or 0),
         total_tokens=int(row["total_tokens"] or 0),
     )
+
+
+def read_batches(
+    connection: sa.Connection,
+    session_ids: Sequence[str],
+    times: tuple[int | None, int | None],
+    size: int,
+) -> Iterator[Batch]:
+    """Read spans as they were written, in batches by start time; no session ids means all spans."""
+    query = sa.select(spans)
+    if session_ids:
+        query = query.where(spans.c.session_id.in_(session_ids))
+    since_ns, until_ns = times
+    if since_ns is not None:
+        query = query.where(spans.c.start_ns >= since_ns)
+    if until_ns is not None:
+        query = query.where(spans.c.start_ns < until_ns)
+    ordered = query.order_by(spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
+    known = {row.key: Origin(**row._mapping) for row in connection.execute(sa.select(origins))}
+    for part in connection.execute(ordered).partitions(size):
+        yield Batch(tuple(_entry(row) for row in part), known)
+
+
+def _entry(row: Any) -> SpanEntry:
+    tokens = row.prompt_tokens, row.completion_tokens, row.total_tokens
+    return SpanEntry(row.origin, row.status, row.start_ns, row.end_ns, *tokens, row.session_id, row.data)

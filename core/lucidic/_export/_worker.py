@@ -39,6 +39,7 @@ class Worker:
         self._leader = Leadership(self._spool / FOLDER / f"{self.name}.lock")
         self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._first = threading.Lock()
         self._stopping = False
         self._not_before = 0.0
         self._asked_to_wait = False
@@ -61,7 +62,7 @@ class Worker:
 
     def start(self) -> None:
         """Start the thread, once. Where none can start, the next process delivers."""
-        if self._thread is not None or self._stopping:
+        if self._stopping or not self._first.acquire(blocking=False):
             return
         self._thread = threading.Thread(target=self._run, name=f"lucidic-{self.name}", daemon=True)
         with contextlib.suppress(RuntimeError):
