@@ -32,6 +32,8 @@ def _clean_slate(tmp_path, monkeypatch):
         made.close()
         if made.has_exporter:
             made.exporter.shutdown(5.0)
+            if made.exporter.store is not None:
+                made.exporter.store.close()
     _binding.clear_all()
 
 

@@ -134,6 +134,9 @@ class FakeReader:
         if self.arriving:
             self.kept.extend(self.arriving.pop(0))
 
+    def close(self) -> None:
+        """A list needs no closing."""
+
     def sessions(
         self,
         *,

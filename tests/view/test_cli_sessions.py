@@ -203,6 +203,9 @@ def test_an_unreadable_store_is_one_clear_line(run, error, said):
         def catch_up(self):
             raise error
 
+        def close(self):
+            pass
+
     for command in ("sessions", "show", "tail"):
         result = run(Broken(), command)
         assert result.exit_code == 3

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -45,9 +45,9 @@ def store() -> Generator[Reader, None, None]:
         UnreadableError: The store or its folder cannot be read, and what to do about it.
     """
     try:
-        reader = _open()
-        reader.catch_up()
-        yield reader
+        with closing(_open()) as reader:
+            reader.catch_up()
+            yield reader
     except (StoreError, OSError) as error:
         said = str(error).rstrip(".")
         raise UnreadableError(f"{said}. {_advice(error)}") from error

@@ -110,9 +110,14 @@ def _health(settings: Settings) -> Health:
     given = click.get_current_context().find_object(dict) or {}
     if "health" in given:
         return cast("Health", given["health"])
-    from lucidic._export import Exporter
+    from lucidic._runtime import _make_exporter
 
-    return Exporter(settings.home).health()
+    exporter = _make_exporter(settings)
+    try:
+        return exporter.health()
+    finally:
+        if exporter.store is not None:
+            exporter.store.close()
 
 
 def _ledger(health: Health) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lucidic._view._reader import Reader
@@ -32,8 +33,5 @@ def show(session_id: str | None = None) -> SessionView:
     from lucidic._runtime import runtime
     from lucidic._view._notebook import view_session
 
-    reader = Store(runtime().settings.home)
-    try:
+    with closing(Store(runtime().settings.home)) as reader:
         return view_session(reader, session_id if session_id is not None else current_session_id())
-    finally:
-        reader.close()

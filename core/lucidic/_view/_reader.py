@@ -13,6 +13,9 @@ class Reader(Protocol):
     def catch_up(self) -> object:
         """Take in what running processes have written to their journals and not yet stored."""
 
+    def close(self) -> None:
+        """Close what reading has opened."""
+
     def sessions(
         self,
         *,
