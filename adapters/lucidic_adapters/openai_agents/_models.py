@@ -48,7 +48,7 @@ _REASONS: Final = {"max_output_tokens": "length"}
 
 def response(work: Work, data: Any) -> Attributes:
     """Describe a call of the Responses API (``ResponseSpanData``)."""
-    frame = locals_of(MODEL_CALL)
+    frame = locals_of(MODEL_CALL, anyones=True)
     answer = get(data, "response")
     shown = _shows_data(work, frame)
     given = get(data, "input")
@@ -83,7 +83,7 @@ def response(work: Work, data: Any) -> Attributes:
 
 def generation(work: Work, data: Any) -> Attributes:
     """Describe a call through Chat Completions or an adapter to other models (``GenerationSpanData``)."""
-    frame = locals_of(MODEL_CALL)
+    frame = locals_of(MODEL_CALL, anyones=True)
     shown = _shows_data(work, frame)
     given = get(data, "input")
     if given:
@@ -154,7 +154,7 @@ def _call(
         work.say(words, answer)
     found = llm_attributes(
         provider=provider,
-        system=provider or type(client).__name__,
+        system=None if provider else system_name(model=named) or type(client).__name__,
         model=named,
         input_messages=heard,
         output_messages=said,
