@@ -46,9 +46,9 @@ _NOT_SETTINGS: Final = (
 _REASONS: Final = {"max_output_tokens": "length"}
 
 
-def response(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def response(work: Work, data: Any) -> Attributes:
     """Describe a call of the Responses API (``ResponseSpanData``)."""
-    frame = locals_of(MODEL_CALL)
+    frame = locals_of(MODEL_CALL, anyones=True)
     answer = get(data, "response")
     shown = _shows_data(work, frame)
     given = get(data, "input")
@@ -63,7 +63,7 @@ def response(work: Work, data: Any, error: BaseException | None) -> Attributes:
         heard,
         said,
         model=get(answer, "model"),
-        parameters=_settings_of(frame) if answer is None else {name: get(answer, name) for name in _ECHOED},
+        parameters=_settings_of(frame) if answer is None else _echoed_settings(answer, frame),
         usage=get(answer, "usage") or get(data, "usage"),
         finish_reason=_finish_of(answer),
         tools=_echoed_tools(answer) or _tools_of(frame),
@@ -81,9 +81,9 @@ def response(work: Work, data: Any, error: BaseException | None) -> Attributes:
     return found
 
 
-def generation(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def generation(work: Work, data: Any) -> Attributes:
     """Describe a call through Chat Completions or an adapter to other models (``GenerationSpanData``)."""
-    frame = locals_of(MODEL_CALL)
+    frame = locals_of(MODEL_CALL, anyones=True)
     shown = _shows_data(work, frame)
     given = get(data, "input")
     if given:
@@ -106,12 +106,12 @@ def generation(work: Work, data: Any, error: BaseException | None) -> Attributes
     )
 
 
-def speech(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def speech(_work: Work, data: Any) -> Attributes:
     """Describe text turned into sound; the sound itself is left out."""
     return _voice(data, [Message("user", get(data, "input") or None)], [Message("assistant", [])])
 
 
-def transcription(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def transcription(_work: Work, data: Any) -> Attributes:
     """Describe sound turned into text; the sound itself is left out."""
     text = get(data, "output") or None
     return _voice(data, [], [Message("assistant", text)] if text else [])
@@ -145,7 +145,8 @@ def _call(
 ) -> Attributes:
     client = frame.get("self")
     host = str(get(parameters, "base_url") or get(get(client, "_client"), "base_url") or "") or None
-    provider = provider_name(host=host) if host else None
+    # A host that nobody knows still speaks the API of the client's class.
+    provider = provider_name(host=host) or ("openai" if type(client).__name__.startswith("OpenAI") else None)
     asked = get(client, "model")
     named = model or (asked if isinstance(asked, str) else None) or (type(client).__name__ if frame else None)
     words, answer = last_words(heard), text_of(said)
@@ -153,7 +154,7 @@ def _call(
         work.say(words, answer)
     found = llm_attributes(
         provider=provider,
-        system=provider or type(client).__name__,
+        system=None if provider else system_name(model=named) or type(client).__name__,
         model=named,
         input_messages=heard,
         output_messages=said,
@@ -184,6 +185,15 @@ def _kept(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _echoed_settings(answer: object, frame: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a response repeats; what was asked of its reasoning comes back changed."""
+    settings = {name: get(answer, name) for name in _ECHOED}
+    asked = get(frame.get("model_settings"), "reasoning") or settings["reasoning"]
+    dump = getattr(asked, "model_dump", None)
+    settings["reasoning"] = dump(exclude_none=True) if callable(dump) else asked
+    return settings
+
+
 def _settings_of(frame: Mapping[str, Any]) -> dict[str, Any]:
     settings = frame.get("model_settings")
     as_json = getattr(settings, "to_json_dict", None)
@@ -205,20 +215,14 @@ def _with_schema(parameters: dict[str, Any], frame: Mapping[str, Any]) -> dict[s
 
 def _tools_of(frame: Mapping[str, Any]) -> list[ToolSchema]:
     """Return the tools and handoffs that were offered, of whatever kind."""
-    found = []
-    for tool in frame.get("tools") or ():
-        found.append(
-            ToolSchema(str(get(tool, "name")), get(tool, "description"), get(tool, "params_json_schema"))
-        )
+    offered = [
+        ToolSchema(str(get(tool, "name")), get(tool, "description"), get(tool, "params_json_schema"))
+        for tool in frame.get("tools") or ()
+    ]
     for handoff in frame.get("handoffs") or ():
-        found.append(
-            ToolSchema(
-                str(get(handoff, "tool_name")),
-                get(handoff, "tool_description"),
-                get(handoff, "input_json_schema"),
-            )
-        )
-    return found
+        name, schema = str(get(handoff, "tool_name")), get(handoff, "input_json_schema")
+        offered += [ToolSchema(name, get(handoff, "tool_description"), schema)]
+    return offered
 
 
 def _echoed_tools(answer: object) -> list[ToolSchema]:

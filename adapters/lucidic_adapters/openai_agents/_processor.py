@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from agents.tracing import Span, Trace, TracingProcessor, get_current_trace
+from agents.tracing import Span, Trace, TracingProcessor, get_current_span, get_current_trace, traces
 from opentelemetry import trace as otel_trace
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import attach, get_current
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 import lucidic
@@ -23,13 +24,22 @@ from lucidic.adapterkit import (
     guarded,
     make_tracer,
 )
-from lucidic_adapters.openai_agents import _end, _translate
+from lucidic_adapters.openai_agents import _translate
 from lucidic_adapters.openai_agents._context import enter, leave, settle
+from lucidic_adapters.openai_agents._end import end_run, end_span
 from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
+from lucidic_adapters.openai_agents._quiet import loud, quiet
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call, id_attributes, session_ids
 from lucidic_adapters.openai_agents._state import TRACE, Flow, Work
 
 
+RESUMED: Final = "openai_agents.resumed"
+_INPUTS: Final = ("original_user_input", "original_input", "starting_input", "input")
+"""Where the SDK's frames keep what the run was started with."""
+_WITHOUT_CALLBACKS: Final = tuple(
+    kind for name in ("ReattachedTrace", "NoOpTrace") if isinstance(kind := getattr(traces, name, None), type)
+)
+"""Traces of which neither start nor end is told; the first one came with resumed runs (0.11)."""
 _REMEMBERED: Final = 512
 """Ended traces of which the place and the session are kept, for a run that is resumed after its pause."""
 
@@ -79,40 +89,30 @@ class LucidicTracingProcessor(TracingProcessor):
         self._works: WeakKeyDictionary[Span[Any], Work] = WeakKeyDictionary()
         self._by_id: WeakValueDictionary[str, Work] = WeakValueDictionary()
         self._ended: OrderedDict[str, tuple[SpanContext, str | None]] = OrderedDict()
+        self._on_idle: Callable[[], None] | None = None
 
     def on_trace_start(self, trace: Trace) -> None:
         """Start the workflow's root below the current OpenTelemetry span."""
         with guarded("agents on_trace_start"):
+            if self._on_idle is not None:
+                return
             settle()
-            call = _call_here()
-            flow = Flow(trace.trace_id)
-            self._flows[trace] = flow
-            attributes = _translate.trace_attributes(trace) | id_attributes(call, trace)
-            live = self._tracer.start(
-                trace.name,
-                "CHAIN",
-                framework=session_ids(call, trace, self._options.session_keys),
-                attributes=attributes,
-            )
-            work = Work(live, TRACE, flow, None, trace.name)
-            self._open(work, call)
+            root = self._begin(trace, _call_here())
             if is_marked_current():
-                work.entry = enter(live.context)
+                root.entry = enter(root.live.context)
 
     def on_trace_end(self, trace: Trace) -> None:
         """End the workflow's root, or keep it open until its run has its result."""
         with guarded("agents on_trace_end"):
             flow = self._flows.pop(trace, None)
-            if flow is None or flow.root is None:
-                return
-            flow.ended = True
             self._finished.add(trace)
-            self._remember(flow)
-            root = flow.root
-            if root.kind == TRACE:
-                _end.end_run(root, None, root.error(), {})
-                if root.entry is not None:
-                    leave(root.entry)
+            if flow is None or flow.root is None or flow.root.kind != TRACE:
+                return
+            self._ended_flow(flow)
+            end_run(flow.root, None, flow.root.error(), {})
+            if flow.root.entry is not None:
+                leave(flow.root.entry)
+            self._leave_if_idle()
 
     def on_span_start(self, span: Span[Any]) -> None:
         """Start a span below the SDK's parent, or below what the user opened inside it."""
@@ -121,22 +121,20 @@ class LucidicTracingProcessor(TracingProcessor):
             parent = self._by_id.get(span.parent_id) if span.parent_id else None
             trace = get_current_trace()
             flow = parent.flow if parent is not None else self._flow_of(span, trace)
-            kind, name, attributes = _translate.started(span.span_data, parent or flow.root)
-            call = None
-            if kind == _translate.TASK or flow.root is None:
-                call = _call_here()
+            if flow is None:
+                return
+            above = parent or flow.root
+            kind, name, attributes = _translate.started(span.span_data, above)
+            call = _call_here() if kind == _translate.TASK or above is None else None
+            if call is not None:
                 attributes |= id_attributes(call, trace)
-            framework: tuple[FrameworkID, ...] = ()
-            if flow.session_id is None or call is not None:
-                framework = self._ids(flow, call, trace)
-            live = self._start(name, _translate.KINDS.get(kind, "CHAIN"), flow, parent, framework, attributes)
-            work = Work(live, kind, flow, parent or flow.root, getattr(span.span_data, "name", None))
+            live = self._start_span(name, kind, flow, above, self._ids(flow, call, trace), attributes)
+            work = Work(live, kind, flow, above, getattr(span.span_data, "name", None))
             self._works[span] = work
             self._by_id[span.span_id] = work
-            self._open(work, call)
-            _learn_session(work)
+            _open(work, call)
             if is_marked_current():
-                work.entry = enter(live.context)
+                work.entry = enter(quiet(live.context) if kind in _translate.MODEL_KINDS else live.context)
 
     def on_span_end(self, span: Span[Any]) -> None:
         """Describe the span with what is known now, and end it."""
@@ -146,16 +144,24 @@ class LucidicTracingProcessor(TracingProcessor):
                 return
             self._by_id.pop(span.span_id, None)
             error = work.error()
-            attributes = _translate.ended(work, span, error) if work.live.is_recording else {}
+            attributes = _translate.ended(work, span) if work.live.is_recording else {}
             if work is work.flow.root:
-                work.flow.ended = True
-                self._remember(work.flow)
+                self._ended_flow(work.flow)
             if work.kind == _translate.TASK or work is work.flow.root:
-                _end.end_run(work, span.error, error, attributes)
+                end_run(work, span.error, error, attributes)
             else:
-                _end.end_span(work, span.error, error, attributes)
+                end_span(work, span.error, error, attributes)
             if work.entry is not None:
                 leave(work.entry)
+            self._leave_if_idle()
+
+    def tool_failed(self, error: BaseException) -> None:
+        """Take what a tool raised, which the SDK keeps from its processors."""
+        with guarded("agents tool_failed"):
+            span = get_current_span()
+            work = None if span is None else self._works.get(span)
+            if work is not None and work.kind == "function":
+                work.tool_error = error
 
     def force_flush(self) -> None:
         """Deliver everything that has ended: ``agents.flush_traces()`` comes here."""
@@ -174,86 +180,138 @@ class LucidicTracingProcessor(TracingProcessor):
             flush() if timeout is None else flush(int(timeout * 1000))
         lucidic.flush() if timeout is None else lucidic.flush(timeout)
 
-    def _open(self, work: Work, call: RunCall | None) -> None:
-        flow = work.flow
-        if call is not None:
-            call.seen = True
-            work.call = call
-            if work.kind != TRACE:
-                call.taken = True
-            flow.include_data = flow.include_data and call.include_data
-            if call.include_data:
-                work.words = _translate.words_of(call.input)
-        if flow.root is None:
-            flow.root = work
-            flow.context = work.live.span.get_span_context()
-            flow.session_id = work.live.session_id
+    def drain(self, on_idle: Callable[[], None]) -> None:
+        """Take no new workflow; call ``on_idle`` when the last open one has ended, at once if there is none."""
+        self._on_idle = on_idle
+        self._leave_if_idle()
 
-    def _flow_of(self, span: Span[Any], trace: Trace | None) -> Flow:
-        """Return the trace of a span without an open parent; one whose start was not seen is made up."""
-        if trace is not None:
-            flow = self._flows.get(trace)
-            if flow is not None and flow.trace_id == span.trace_id and not flow.ended:
+    def _leave_if_idle(self) -> None:
+        on_idle = self._on_idle
+        if on_idle is None or self._works or any(not flow.ended for flow in list(self._flows.values())):
+            return
+        on_idle()
+
+    def _begin(self, trace: Trace, call: RunCall | None) -> Work:
+        flow = Flow(trace.trace_id)
+        self._flows[trace] = flow
+        live = self._tracer.start(
+            trace.name,
+            "CHAIN",
+            framework=session_ids(call, trace, self._options.session_keys),
+            attributes=_translate.trace_attributes(trace) | id_attributes(call, trace),
+        )
+        root = Work(live, TRACE, flow, None, trace.name)
+        _open(root, call)
+        return root
+
+    def _flow_of(self, span: Span[Any], trace: Trace | None) -> Flow | None:
+        """Return the trace of a span without an open parent, also where its start was not seen."""
+        here = trace if trace is not None and trace.trace_id == span.trace_id else None
+        flow = None if here is None else self._flows.get(here)
+        if flow is not None and not flow.ended:
+            return flow
+        if here is None:
+            found = (
+                flow
+                for flow in list(self._flows.values())
+                if flow.trace_id == span.trace_id and not flow.ended
+            )
+            flow = next(found, None)
+            if flow is not None:
                 return flow
-        for flow in reversed(list(self._flows.values())):
-            if flow.trace_id == span.trace_id and not flow.ended:
-                return flow
+        if self._on_idle is not None:
+            return None
+        if here is not None and here not in self._finished and not isinstance(here, _WITHOUT_CALLBACKS):
+            return self._begin(here, None).flow  # it started before us; its end will come
         flow = Flow(span.trace_id)
-        if trace is not None and trace.trace_id == span.trace_id:
-            self._flows[trace] = flow
-            # A generator that was abandoned left its finished trace behind: what runs there now is no part of it.
-            flow.resumes = trace not in self._finished
+        # A generator that was abandoned leaves its finished trace behind: what runs there next is no part of it.
+        flow.resumes = here is None or here not in self._finished
+        if here is not None:
+            self._flows[here] = flow
         return flow
 
-    def _start(
+    def _start_span(
         self,
         name: str,
         kind: str,
         flow: Flow,
-        parent: Work | None,
+        above: Work | None,
         framework: tuple[FrameworkID, ...],
         attributes: dict[str, Any],
     ) -> LiveSpan:
-        above = parent or flow.root
-        if above is not None:
-            current = otel_trace.get_current_span()
-            inside = current is not above.live.span and deepest(above.live, current) is current
-            return self._tracer.start(
-                name, kind, parent=None if inside else above.live, framework=framework, attributes=attributes
+        """Start a span in the right place: the deepest of the SDK's parent and the current span."""
+        current = get_current()
+        unsilenced = loud(current)
+        if unsilenced is not current:
+            attach(unsilenced)
+        try:
+            start = partial(
+                self._tracer.start,
+                name,
+                _translate.KINDS.get(kind, "CHAIN"),
+                framework=framework,
+                attributes=attributes,
             )
-        resumed = self._ended.get(flow.trace_id) if flow.resumes else None
-        if resumed is None:
-            return self._tracer.start(name, kind, framework=framework, attributes=attributes)
-        return self._resume(name, kind, resumed, framework, attributes)
+            if above is None:
+                return self._start_top(start, flow, framework)
+            here = otel_trace.get_current_span()
+            is_inside = here is not above.live.span and deepest(above.live, here) is here
+            return start() if is_inside else start(parent=above.live)
+        finally:
+            if unsilenced is not current:
+                attach(current)
 
-    def _resume(
-        self,
-        name: str,
-        kind: str,
-        resumed: tuple[SpanContext, str | None],
-        framework: tuple[FrameworkID, ...],
-        attributes: dict[str, Any],
+    def _start_top(
+        self, start: Callable[..., LiveSpan], flow: Flow, framework: tuple[FrameworkID, ...]
     ) -> LiveSpan:
-        """Go on in the trace of a run that was paused, unless another session or span is in force here."""
-        place, session_id = resumed
+        """Start the first span of a trace that has no root: in the place of the run that was paused, if any."""
+        paused = self._ended.get(flow.trace_id) if flow.resumes else None
+        if paused is None:
+            return start()
+        place, session_id = paused
         wanted = self._options.session_id or lucidic.current_session_id() or session_id
         if session_id is not None:
-            framework = (FrameworkID(session_id, "openai_agents.resumed"), *framework)
+            framework = (FrameworkID(session_id, RESUMED), *framework)
         if wanted != session_id or otel_trace.get_current_span().get_span_context().is_valid:
-            return self._tracer.start(name, kind, framework=framework, attributes=attributes, links=[place])
-        context: Context = otel_trace.set_span_in_context(NonRecordingSpan(place), get_current())
-        return self._tracer.start(name, kind, parent=context, framework=framework, attributes=attributes)
+            return start(framework=framework, links=[place])
+        return start(framework=framework, parent=otel_trace.set_span_in_context(NonRecordingSpan(place)))
+
+    def _ended_flow(self, flow: Flow) -> None:
+        """Keep the place and the session of a trace that ends, for a run that is resumed."""
+        flow.ended = True
+        if flow.context is not None and flow.context.is_valid:
+            self._ended[flow.trace_id] = (flow.context, flow.session_id)
+            while len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
 
     def _ids(self, flow: Flow, call: RunCall | None, trace: Trace | None) -> tuple[FrameworkID, ...]:
-        known = call or (None if flow.root is None else flow.root.call)
-        return session_ids(known, trace, self._options.session_keys)
+        """Return the ids that count: a run's own, and as long as no session is known those of the workflow."""
+        if call is None:
+            if flow.session_id is not None:
+                return ()
+            call = None if flow.root is None else flow.root.call
+        return session_ids(call, trace, self._options.session_keys)
 
-    def _remember(self, flow: Flow) -> None:
-        if flow.context is None or not flow.context.is_valid:
-            return
-        self._ended[flow.trace_id] = (flow.context, flow.session_id)
-        while len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)
+
+def _open(work: Work, call: RunCall | None) -> None:
+    """Take what the run's call tells, and tell the spans above a session that this one learnt first."""
+    flow = work.flow
+    if call is not None:
+        call.seen = True
+        call.taken = work.kind != TRACE
+        work.call = call
+        flow.include_data = flow.include_data and call.include_data
+        if call.include_data:
+            work.words = _translate.words_of(call.input)
+    if flow.root is None:
+        flow.root = work
+        flow.context = work.live.span.get_span_context()
+    if flow.session_id is None and work.live.session_id is not None:
+        step = work.parent
+        while step is not None:
+            step.live.adopt_session(work.live)
+            step = step.parent
+        flow.session_id = flow.root.live.session_id
 
 
 def _call_here() -> RunCall | None:
@@ -264,20 +322,5 @@ def _call_here() -> RunCall | None:
     frame = locals_of(RUN)
     if not frame:
         return None
-    given = next(
-        (frame[name] for name in ("original_input", "starting_input", "input") if frame.get(name)), None
-    )
+    given = next((frame[name] for name in _INPUTS if frame.get(name)), None)
     return RunCall(given, frame)
-
-
-def _learn_session(work: Work) -> None:
-    """Give the spans above the session that this one learnt first (a conversation made by its first request)."""
-    found = work.live.session_id
-    if found is None or work.flow.session_id is not None:
-        return
-    step = work.parent
-    while step is not None:
-        step.live.adopt_session(work.live)
-        step = step.parent
-    if work.flow.root is not None:
-        work.flow.session_id = work.flow.root.live.session_id

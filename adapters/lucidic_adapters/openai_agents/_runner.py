@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import functools
+import sys
 import weakref
 from collections.abc import Callable
-from typing import Any
+from contextvars import Token
+from typing import Any, Final
 
 from agents.run import AgentRunner
 from agents.tracing import add_trace_processor, get_trace_provider
 
-from lucidic.adapterkit import guarded, log_once_a_minute
+from lucidic.adapterkit import guarded
 from lucidic_adapters.openai_agents._end import bring
+from lucidic_adapters.openai_agents._hints import processors, say_why_nothing_came
 from lucidic_adapters.openai_agents._processor import LucidicTracingProcessor
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call
 
 
-def instrument(**options: Any) -> Callable[[], None]:
+Undo = Callable[[], None]
+
+_HANDLER: Final = "maybe_invoke_function_tool_failure_error_function"
+"""What turns a tool's exception into an answer (0.24); where it has moved, the SDK's redacted account remains."""
+_HANDLED_IN: Final = ("agents.tool", "agents.run_internal.tool_execution")
+
+
+def instrument(**options: Any) -> Undo:
     """Trace every run of the SDK in this process.
 
     Adds a ``LucidicTracingProcessor`` beside the user's own processors, and wraps the runner for what
@@ -26,35 +36,34 @@ def instrument(**options: Any) -> Callable[[], None]:
         **options: The options of ``LucidicTracingProcessor``.
 
     Returns:
-        The function that undoes it; it leaves no trace of us.
+        The function that undoes it; it leaves no trace of us. Runs that are under way still end.
 
     """
     processor = LucidicTracingProcessor(**options)
     add_trace_processor(processor)
-    undo = _wrap_runner(processor)
+    undone = [*_wrap_runner(processor), *_wrap_tool_failures(processor)]
 
     def remove() -> None:
-        undo()
+        for undo in undone:
+            undo()
         _remove_processor(processor)
 
     return remove
 
 
-def processors() -> tuple[Any, ...] | None:
-    """Return the SDK's processors; ``None`` where a provider of another kind does not show them."""
-    found = getattr(getattr(get_trace_provider(), "_multi_processor", None), "_processors", None)
-    return found if isinstance(found, tuple) else None
-
-
 def _remove_processor(processor: LucidicTracingProcessor) -> None:
     """Take the processor out; the SDK has no public way that keeps the others in place (0.24)."""
-    registered = processors()
-    if registered is not None and processor in registered:
-        get_trace_provider().set_processors([item for item in registered if item is not processor])
+
+    def take_out() -> None:
+        registered = processors()
+        if registered is not None and processor in registered:
+            get_trace_provider().set_processors([item for item in registered if item is not processor])
+
+    processor.drain(take_out)
 
 
-def _wrap_runner(processor: LucidicTracingProcessor) -> Callable[[], None]:
-    run, run_streamed = AgentRunner.__dict__["run"], AgentRunner.__dict__["run_streamed"]
+def _wrap_runner(processor: LucidicTracingProcessor) -> list[Undo]:
+    run, run_streamed = AgentRunner.run, AgentRunner.run_streamed
 
     @functools.wraps(run)
     async def traced_run(self: Any, starting_agent: Any, input: Any, **kwargs: Any) -> Any:
@@ -68,8 +77,8 @@ def _wrap_runner(processor: LucidicTracingProcessor) -> Callable[[], None]:
             call.error = error
             raise
         finally:
-            _finish(call, processor)
             _reset(token)
+            _finish(call, processor)
 
     @functools.wraps(run_streamed)
     def traced_run_streamed(self: Any, starting_agent: Any, input: Any, **kwargs: Any) -> Any:
@@ -78,20 +87,47 @@ def _wrap_runner(processor: LucidicTracingProcessor) -> Callable[[], None]:
         try:
             result = run_streamed(self, starting_agent, input, **kwargs)
             call.result = weakref.ref(result)
-            return result
         finally:
             _reset(token)
+        if getattr(result.trace, "trace_id", None) == "no-op":
+            say_why_nothing_came(processor)
+        return result
 
-    AgentRunner.run = traced_run  # type: ignore[method-assign]
-    AgentRunner.run_streamed = traced_run_streamed  # type: ignore[method-assign]
+    return [
+        _replace(AgentRunner, "run", traced_run),
+        _replace(AgentRunner, "run_streamed", traced_run_streamed),
+    ]
+
+
+def _wrap_tool_failures(processor: LucidicTracingProcessor) -> list[Undo]:
+    undone = []
+    for name in _HANDLED_IN:
+        module = sys.modules.get(name)
+        handler = getattr(module, _HANDLER, None)
+        if handler is not None:
+            undone.append(_replace(module, _HANDLER, _telling(handler, processor)))
+    return undone
+
+
+def _telling(handler: Callable[..., Any], processor: LucidicTracingProcessor) -> Callable[..., Any]:
+    @functools.wraps(handler)
+    async def told(*args: Any, **kwargs: Any) -> Any:
+        error = kwargs.get("error")
+        if isinstance(error, BaseException):
+            processor.tool_failed(error)
+        return await handler(*args, **kwargs)
+
+    return told
+
+
+def _replace(owner: Any, name: str, ours: Any) -> Undo:
+    """Put ``ours`` in the place of an attribute; undone only if nobody has wrapped it since."""
+    theirs = owner.__dict__[name]
+    setattr(owner, name, ours)
 
     def undo() -> None:
-        for name, ours, theirs in (
-            ("run", traced_run, run),
-            ("run_streamed", traced_run_streamed, run_streamed),
-        ):
-            if AgentRunner.__dict__.get(name) is ours:
-                setattr(AgentRunner, name, theirs)
+        if owner.__dict__.get(name) is ours:
+            setattr(owner, name, theirs)
 
     return undo
 
@@ -100,22 +136,13 @@ def _finish(call: RunCall, processor: LucidicTracingProcessor) -> None:
     with guarded("agents run end"):
         bring(call)
         if not call.seen and call.error is None:
-            _say_why_nothing_came(processor)
-        call.input = call.session = call.result = call.error = None
+            say_why_nothing_came(processor)
+        # The call lives on in the contexts that the run's tasks have copied.
+        call.input = call.session = call.config = call.result = call.error = None
 
 
-def _reset(token: Any) -> None:
+def _reset(token: Token[RunCall | None]) -> None:
     try:
         current_call.reset(token)
     except ValueError:
         return  # closed from another context: nothing of ours is left in this one
-
-
-def _say_why_nothing_came(processor: LucidicTracingProcessor) -> None:
-    registered = processors()
-    if registered is not None and processor not in registered:
-        log_once_a_minute(
-            "agents removed",
-            "lucidic: set_trace_processors() removed lucidic's processor, so this run was not traced; "
-            "use add_trace_processor() for others, or call lai.instrument('openai_agents') after it.",
-        )

@@ -76,10 +76,10 @@ def started(data: object, parent: Work | None) -> tuple[str, str, Attributes]:
     return kind, str(name or kind), attributes
 
 
-def ended(work: Work, span: Any, error: BaseException | None) -> Attributes:
+def ended(work: Work, span: Any) -> Attributes:
     """Return the attributes of a span that ends."""
     describe = _ENDED.get(work.kind, _custom)
-    return describe(work, span.span_data, error)
+    return describe(work, span.span_data)
 
 
 def _graph(name: str, parent: Work | None) -> Attributes:
@@ -91,7 +91,7 @@ def _graph(name: str, parent: Work | None) -> Attributes:
     return graph_node_attributes(name, name=name, parent_id=came_from)
 
 
-def _agent(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def _agent(work: Work, data: Any) -> Attributes:
     found: Attributes = {
         "openai_agents.agent.tools": list(get(data, "tools") or ()) or None,
         "openai_agents.agent.handoffs": list(get(data, "handoffs") or ()) or None,
@@ -102,7 +102,7 @@ def _agent(work: Work, data: Any, error: BaseException | None) -> Attributes:
     return found | _used(data)
 
 
-def _run(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def _run(_work: Work, data: Any) -> Attributes:
     return _used(data)
 
 
@@ -114,7 +114,7 @@ def _used(data: object) -> Attributes:
     return {f"openai_agents.usage.{name}": value for name, value in usage.items() if isinstance(value, int)}
 
 
-def _function(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def _function(_work: Work, data: Any) -> Attributes:
     frame = locals_of(TOOL_CALL)
     tool, call = frame.get("func_tool"), frame.get("tool_call")
     found = tool_attributes(
@@ -133,7 +133,7 @@ def _function(work: Work, data: Any, error: BaseException | None) -> Attributes:
     return found
 
 
-def _handoff(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def _handoff(work: Work, data: Any) -> Attributes:
     source, target = get(data, "from_agent"), get(data, "to_agent")
     actual = locals_of(HANDOFF).get("actual_handoff")
     handoff, call = get(actual, "handoff"), get(actual, "tool_call")
@@ -156,7 +156,7 @@ def _handoff(work: Work, data: Any, error: BaseException | None) -> Attributes:
     return found
 
 
-def _guardrail(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def _guardrail(work: Work, data: Any) -> Attributes:
     frame = locals_of(GUARDRAIL)
     side = "output" if "Output" in type(frame.get("guardrail")).__name__ else "input"
     outcome: Attributes = {"triggered": bool(get(data, "triggered"))}
@@ -172,14 +172,14 @@ def _guardrail(work: Work, data: Any, error: BaseException | None) -> Attributes
     return found | io_attributes(output=outcome)
 
 
-def _mcp_tools(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def _mcp_tools(_work: Work, data: Any) -> Attributes:
     server = get(data, "server")
     found = io_attributes(input=server, output=get(data, "result"))
     found["openai_agents.mcp.server"] = server
     return found
 
 
-def _custom(work: Work, data: Any, error: BaseException | None) -> Attributes:
+def _custom(_work: Work, data: Any) -> Attributes:
     bag = get(data, "data")
     if not isinstance(bag, Mapping):
         given = {name: get(data, name) for name in ("input", "output")}
@@ -191,7 +191,7 @@ def _custom(work: Work, data: Any, error: BaseException | None) -> Attributes:
     return found
 
 
-_ENDED: Final[Mapping[str, Callable[[Work, Any, BaseException | None], Attributes]]] = {
+_ENDED: Final[Mapping[str, Callable[[Work, Any], Attributes]]] = {
     "agent": _agent,
     "function": _function,
     "generation": _models.generation,
