@@ -19,6 +19,11 @@ from lucidic_adapters.pydantic_ai._runs import announced, current_run
 from lucidic_adapters.pydantic_ai._span import Describe, FrameworkSpan
 
 
+try:
+    from pydantic_ai._durable_replay import snapshot as _snapshot
+except ImportError:  # before 2.67 replays are not told from runs
+    _snapshot = None  # type: ignore[assignment]
+
 _KINDS: Final[Mapping[str, tuple[str, Describe]]] = {
     "invoke_agent": ("AGENT", _describe.agent),
     "chat": ("LLM", _describe.model_call),
@@ -76,7 +81,13 @@ class FrameworkTracer(Tracer):
         elif operation == "execute_tool":
             name = f"execute_tool {native.get('gen_ai.tool.name')}"
         live = self._tracer.start(
-            name, kind, parent=context, framework=ids, links=links, start_time=start_time
+            name,
+            kind,
+            parent=context,
+            framework=ids,
+            links=links,
+            start_time=start_time,
+            provisional=_replays(),
         )
         span = FrameworkSpan(live, kind, native, describe, run=run, binary=self._binary)
         if operation == "chat":
@@ -127,6 +138,11 @@ def _restore(inside: Context, outside: Context, span: FrameworkSpan) -> None:
     current = otel_context.get_current()
     if current is inside or trace.get_current_span(current) is span:
         otel_context.attach(outside)
+
+
+def _replays() -> bool:
+    """Tell whether a durable engine runs here: what it replays, the SDK starts and never ends (2.68)."""
+    return _snapshot is not None and _snapshot() is not None
 
 
 def _operation(native: Mapping[str, Any]) -> str:
