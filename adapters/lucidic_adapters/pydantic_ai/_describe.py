@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from lucidic_adapters.pydantic_ai._span import FrameworkSpan
 
 _JSON: Final = OpenInferenceMimeTypeValues.JSON.value
+_LONG: Final = (
+    f"{SpanAttributes.LLM_INPUT_MESSAGES}.",
+    f"{SpanAttributes.LLM_TOOLS}.",
+)
 _KEPT_OF_CALL: Final = (
     "gen_ai.response.id",
     "gen_ai.client.operation.time_to_first_chunk",
@@ -94,7 +98,7 @@ def model_call(span: FrameworkSpan) -> dict[str, Any]:
     parameters = request.parameters if request is not None else None
     inputs = _messages.input_messages(sent, _messages.instructions_of(sent, parameters), binary=binary)
     outputs = [] if response is None else [_messages.response_message(response, binary=binary)]
-    tools = _parameters.tools(parameters)
+    tools = _parameters.tools(parameters, native.get("gen_ai.system"))
     found = llm_attributes(
         provider=native.get("gen_ai.provider.name") or native.get("gen_ai.system"),
         request_model=native.get("gen_ai.request.model"),
@@ -107,7 +111,13 @@ def model_call(span: FrameworkSpan) -> dict[str, Any]:
         finish_reason=None if response is None else _finish_reason(response),
     )
     found |= io_attributes(_asked(inputs), _answered(response))
-    return found | _cost(native) | _kept(native, _KEPT_OF_CALL)
+    return _essentials_last(found | _cost(native) | _kept(native, _KEPT_OF_CALL))
+
+
+def _essentials_last(found: dict[str, Any]) -> dict[str, Any]:
+    """Put the long history first: at OpenTelemetry's limit the oldest attributes go."""
+    rest = {key: found.pop(key) for key in [*found] if not key.startswith(_LONG)}
+    return found | rest
 
 
 def attempt(span: FrameworkSpan) -> dict[str, Any]:
@@ -196,7 +206,7 @@ def tool(span: FrameworkSpan) -> dict[str, Any]:
     native = span.native
     name = str(native.get("gen_ai.tool.name"))
     definition = span.run.tools.get(name) if span.run is not None else None
-    arguments = _first(native, "gen_ai.tool.call.arguments", "tool_arguments")
+    arguments = _arguments_of(span)
     result = _first(native, "gen_ai.tool.call.result", "tool_response")
     found = tool_attributes(
         name,
@@ -209,13 +219,28 @@ def tool(span: FrameworkSpan) -> dict[str, Any]:
     if SpanAttributes.INPUT_VALUE in found:
         found[SpanAttributes.INPUT_MIME_TYPE] = _JSON
     kept = _kept(native, _KEPT_OF_TOOL)
-    cause = span.cause
-    if cause is not None and (why := _retry_cause(cause)) is not None:
+    if (why := _retry_cause(span.cause)) is not None:
         kept.setdefault("pydantic_ai.tool.retry.cause", why)
     return found | kept
 
 
-def _retry_cause(error: BaseException) -> str | None:
+def _arguments_of(span: FrameworkSpan) -> Any:
+    """Return the arguments as the model wrote them; an output function's span has them validated already."""
+    native, run = span.native, span.run
+    calls = run.response.parts if run is not None and run.response is not None else ()
+    for part in calls:
+        if part.part_kind == "tool-call" and part.tool_call_id == native.get("gen_ai.tool.call.id"):
+            return part.args_as_json_str()
+    return _first(native, "gen_ai.tool.call.arguments", "tool_arguments")
+
+
+def _retry_cause(error: BaseException | None) -> str | None:
+    """Return why a call has to be made again, for releases that do not say it."""
+    content = getattr(getattr(error, "tool_retry", None), "content", None)
+    if isinstance(content, list):
+        return "validation_error"
+    if isinstance(content, str):
+        return None if content.startswith("Unknown tool name") else "model_retry"
     return {"ModelRetry": "model_retry", "ValidationError": "validation_error"}.get(type(error).__name__)
 
 

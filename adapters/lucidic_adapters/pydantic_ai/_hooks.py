@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Final
 
@@ -35,12 +35,16 @@ from lucidic_adapters.pydantic_ai._settings import LucidicSettings
 
 
 try:
-    from pydantic_ai.capabilities import Instrumentation as Instrumentation  # noqa: PLC0414  # re-exported
+    from pydantic_ai.capabilities import Instrumentation
 except ImportError:  # before 1.95 the SDK makes its spans in the model's wrapper and in the agent
     Instrumentation = None  # type: ignore[assignment,misc]
 
+__all__ = ["Instrumentation", "everywhere", "install", "uninstall"]
+
 _lock: Final = threading.RLock()
 _originals: list[tuple[type, str, Any]] = []
+everywhere: list[LucidicSettings] = []
+"""The settings of ``instrument()``, while they hold for the whole process."""
 _users = 0
 
 
@@ -99,6 +103,8 @@ class _RunScope(AbstractAsyncContextManager[Any]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
+        with guarded("pydantic_ai run"):
+            self._run.leave(error)
         try:
             return await self._inner.__aexit__(kind, error, tb)
         finally:
@@ -189,10 +195,13 @@ def _request(original: Callable[..., Any]) -> Callable[..., Any]:
 def _embed(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     async def embed(self: Any, inputs: Any, *, input_type: Any, settings: Any = None) -> Any:
         ours = self.instrumentation_settings
-        if not isinstance(ours, LucidicSettings):
+        if isinstance(ours, LucidicSettings):
+            tracer, call = ours.kit_tracer, self.wrapped.embed
+        elif everywhere and ours.include_content:
+            # Embedders have no default of their own but the SDK's settings: its span stays, below ours.
+            tracer, call = everywhere[-1].kit_tracer, partial(original, self)
+        else:
             return await original(self, inputs, input_type=input_type, settings=settings)
-        return await _embeddings.embed(
-            self, ours.kit_tracer, inputs, input_type=input_type, settings=settings
-        )
+        return await _embeddings.embed(self, tracer, call, inputs, input_type=input_type, settings=settings)
 
     return embed

@@ -37,6 +37,7 @@ def instrument(**options: Any) -> Callable[[], None]:
     before = [getattr(owner, "_instrument_default", False) for owner in owners]
     made = LucidicSettings(chosen, replaced=_settings_of(before[0]))
     _hooks.install()
+    _hooks.everywhere.append(made)
     for owner in owners:
         owner.instrument_all(made)
 
@@ -44,6 +45,7 @@ def instrument(**options: Any) -> Callable[[], None]:
         for owner, previous in zip(owners, before, strict=True):
             if getattr(owner, "_instrument_default", None) is made:
                 owner.instrument_all(previous)
+        _hooks.everywhere.remove(made)
         _hooks.uninstall()
 
     return undo

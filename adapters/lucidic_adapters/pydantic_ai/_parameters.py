@@ -19,16 +19,21 @@ _NOT_PARAMETERS: Final = frozenset(("extra_headers", "timeout"))
 """Headers may carry credentials; a timeout is the client's business."""
 
 
-def tools(parameters: Any) -> list[ToolSchema]:
+_OFFERED_AS: Final = {("openai", "code_execution"): "code_interpreter"}
+"""Providers' own tools that the provider knows under another name than PydanticAI."""
+
+
+def tools(parameters: Any, system: str | None = None) -> list[ToolSchema]:
     """Return the tools offered to the model: functions, output tools, the provider's own."""
     if parameters is None:
         return []
     offered = [*(parameters.function_tools or ()), *(parameters.output_tools or ())]
     found = [ToolSchema(tool.name, tool.description, tool.parameters_json_schema) for tool in offered]
     native = getattr(parameters, "native_tools", None) or getattr(parameters, "builtin_tools", None) or ()
-    return found + [
-        ToolSchema(str(tool.kind), getattr(tool, "description", None), _options(tool)) for tool in native
-    ]
+    for tool in native:
+        name = _OFFERED_AS.get((system or "", tool.kind), str(tool.kind))
+        found.append(ToolSchema(name, getattr(tool, "description", None), _options(tool)))
+    return found
 
 
 def _options(tool: Any) -> dict[str, Any] | None:

@@ -41,10 +41,27 @@ class Run:
     started: bool = False
     """The run's span has started; what starts next is another run's."""
     ended: bool = False
+    left: bool = False
+    """The caller has left the block around the run; what is still open is being wound up."""
+    error: BaseException | None = None
+    """The exception with which the caller left it."""
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    """Ends of spans that the SDK cancelled: only how the run is left says whether they broke or were stopped."""
     tools: dict[str, Any] = field(default_factory=dict)
     """The tool definitions offered to the model so far, by name."""
     response: ModelResponse | None = None
     """The model's last words, for runs that end without a result."""
+
+    def leave(self, error: BaseException | None) -> None:
+        """Note how the caller leaves the run, and end the spans that waited to know."""
+        self.left, self.error = True, error
+        while self.waiting:
+            self.waiting.pop()()
+
+    @property
+    def finished(self) -> bool:
+        """True once the run has a result."""
+        return self.result is not None or getattr(self.agent_run, "result", None) is not None
 
     def learn(self, parameters: Any) -> None:
         """Remember the tools that a request offered: a tool's span says what the tool is."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -121,11 +123,13 @@ class FrameworkSpan(trace.Span):
 
     def left_by(self, error: BaseException, *, record: bool) -> None:
         """Note how the code inside ended; ``record``: the SDK leaves errors to the span."""
-        if isinstance(error, GeneratorExit):
+        if isinstance(error, asyncio.CancelledError) and self.run is not None and self.run.left:
+            # The SDK winds a run up by cancelling its tasks: the reason is the caller's.
+            self._wound_up(self.run.error)
+        elif isinstance(error, GeneratorExit):
             self._outcome[STOPPED_EARLY] = True
         elif isinstance(error, asyncio.CancelledError):
-            self._outcome[CANCELLED] = True
-            self._error = "cancelled"
+            self._cancelled()
         elif isinstance(error, _DEFERRALS):
             self._deferred = True
             self.native.setdefault("pydantic_ai.tool.deferral.name", type(error).__name__)
@@ -134,15 +138,26 @@ class FrameworkSpan(trace.Span):
         elif record or not isinstance(error, Exception):
             self.record_exception(error)
 
-    def fail(self, error: BaseException) -> None:
-        """Note an error that the SDK did not tell this span about."""
-        if self._error is None:
-            self._error = error
+    def _wound_up(self, reason: BaseException | None) -> None:
+        if isinstance(reason, asyncio.CancelledError):
+            self._cancelled()
+        elif reason is None or isinstance(reason, GeneratorExit):
+            self._outcome[STOPPED_EARLY] = True
+        elif self.kind == "AGENT" or _raised_by_model(reason):
+            self.record_exception(reason)
+        else:
+            self._outcome[STOPPED_EARLY] = True
 
-    @property
-    def failed(self) -> bool:
-        """True once an error is known."""
-        return self._error is not None
+    def _settle(self, run: Run, end_time: int) -> None:
+        """End a request that was cancelled, now that it is known why: a stream's error is raised to its reader."""
+        del self._outcome[CANCELLED]
+        self._error = None
+        self._wound_up(run.error)
+        self.end(end_time)
+
+    def _cancelled(self) -> None:
+        self._outcome[CANCELLED] = True
+        self._error = "cancelled"
 
     @property
     def context(self) -> Context:
@@ -154,6 +169,12 @@ class FrameworkSpan(trace.Span):
         if not self.live.is_recording:
             self.live.end(end_time=end_time)
             return
+        run = self.run
+        if self.kind == "LLM" and CANCELLED in self._outcome and run is not None and not run.left:
+            run.waiting.append(partial(self._settle, run, end_time or time.time_ns()))
+            return
+        if self.kind == "AGENT" and self._error is None and run is not None and run.left and not run.finished:
+            self._wound_up(run.error)
         attributes: Mapping[str, Any] = {}
         with guarded("pydantic_ai translation"):
             attributes = {**self._describe(self), **self._outcome}
@@ -170,10 +191,16 @@ class FrameworkSpan(trace.Span):
 
 def _told(error: BaseException | str | None) -> BaseException | str | None:
     """Return a retry as what the user's code raised: the SDK wraps it for its own loop."""
-    if (
-        isinstance(error, BaseException)
-        and type(error).__name__ == "ToolRetryError"
-        and error.__cause__ is not None
-    ):
-        return error.__cause__
+    if isinstance(error, BaseException) and type(error).__name__ == "ToolRetryError":
+        return error.__cause__ or error.__context__ or error
     return error
+
+
+def _raised_by_model(error: BaseException) -> bool:
+    """Tell a stream that broke from a caller who raised while reading it: which code did it pass?"""
+    step = error.__traceback__
+    while step is not None:
+        if str(step.tb_frame.f_globals.get("__name__", "")).startswith("pydantic_ai.models"):
+            return True
+        step = step.tb_next
+    return False

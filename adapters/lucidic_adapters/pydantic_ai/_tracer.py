@@ -9,15 +9,20 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind, Tracer
+from opentelemetry.trace import Link, SpanContext, SpanKind, Tracer
 from opentelemetry.util.types import Attributes
 from typing_extensions import override
 
-from lucidic.adapterkit import AdapterTracer, FrameworkID
+from lucidic.adapterkit import AdapterTracer, FrameworkID, guarded
 from lucidic_adapters.pydantic_ai import _describe
 from lucidic_adapters.pydantic_ai._runs import announced, current_run
 from lucidic_adapters.pydantic_ai._span import Describe, FrameworkSpan
 
+
+try:
+    from pydantic_ai._durable_replay import snapshot as _snapshot
+except ImportError:  # before 2.67 replays are not told from runs
+    _snapshot = None  # type: ignore[assignment]
 
 _KINDS: Final[Mapping[str, tuple[str, Describe]]] = {
     "invoke_agent": ("AGENT", _describe.agent),
@@ -48,10 +53,22 @@ class FrameworkTracer(Tracer):
         start_time: int | None = None,
         record_exception: bool = True,
         set_status_on_exception: bool = True,
+    ) -> trace.Span:
+        with guarded("pydantic_ai span"):
+            linked = [link.context for link in links or ()]
+            return self._start(name, context, dict(attributes or {}), linked, start_time)
+        return trace.INVALID_SPAN
+
+    def _start(
+        self,
+        name: str,
+        context: Context | None,
+        native: dict[str, Any],
+        links: list[SpanContext],
+        start_time: int | None,
     ) -> FrameworkSpan:
-        native = dict(attributes or {})
         operation = _operation(native)
-        openinference_kind, describe = _KINDS.get(operation, _OTHER)
+        kind, describe = _KINDS.get(operation, _OTHER)
         run = current_run()
         ids: tuple[FrameworkID, ...] = ()
         if operation == "invoke_agent":
@@ -65,13 +82,14 @@ class FrameworkTracer(Tracer):
             name = f"execute_tool {native.get('gen_ai.tool.name')}"
         live = self._tracer.start(
             name,
-            openinference_kind,
+            kind,
             parent=context,
             framework=ids,
-            links=[link.context for link in links or ()],
+            links=links,
             start_time=start_time,
+            provisional=_replays(),
         )
-        span = FrameworkSpan(live, openinference_kind, native, describe, run=run, binary=self._binary)
+        span = FrameworkSpan(live, kind, native, describe, run=run, binary=self._binary)
         if operation == "chat":
             span.request = announced()
         elif operation == "attempt" and isinstance(above := trace.get_current_span(context), FrameworkSpan):
@@ -97,13 +115,17 @@ class FrameworkTracer(Tracer):
             yield trace.INVALID_SPAN
             return
         span = self.start_span(name, context, kind, attributes, links, start_time)
+        if not isinstance(span, FrameworkSpan) or not span.get_span_context().is_valid:
+            yield span
+            return
         outside = otel_context.get_current()
-        inside = span.context if span.get_span_context().is_valid else outside
+        inside = span.context
         otel_context.attach(inside)
         try:
             yield span
         except BaseException as error:
-            span.left_by(error, record=record_exception)
+            with guarded("pydantic_ai outcome"):
+                span.left_by(error, record=record_exception)
             raise
         finally:
             _restore(inside, outside, span)
@@ -116,6 +138,11 @@ def _restore(inside: Context, outside: Context, span: FrameworkSpan) -> None:
     current = otel_context.get_current()
     if current is inside or trace.get_current_span(current) is span:
         otel_context.attach(outside)
+
+
+def _replays() -> bool:
+    """Tell whether a durable engine runs here: what it replays, the SDK starts and never ends (2.68)."""
+    return _snapshot is not None and _snapshot() is not None
 
 
 def _operation(native: Mapping[str, Any]) -> str:

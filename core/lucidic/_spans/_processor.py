@@ -48,7 +48,7 @@ class Recorder(Protocol):
 class Plan:
     """The decision that our own tracer made before it started a span."""
 
-    __slots__ = ("decision", "keyed", "parent", "stamped", "trace_state")
+    __slots__ = ("decision", "keyed", "parent", "provisional", "stamped", "trace_state")
 
     def __init__(
         self,
@@ -58,10 +58,13 @@ class Plan:
         trace_state: TraceState | None,
         keyed: str | None,
         stamped: bool = False,
+        provisional: bool = False,
     ) -> None:
         self.decision = decision
         self.stamped = stamped
         """The span was started with its session attributes; that is cheaper than setting them after."""
+        self.provisional = provisional
+        """The span may never end, on purpose; it is not announced and not swept up."""
         self.parent = parent
         self.trace_state = trace_state
         self.keyed = keyed
@@ -101,7 +104,8 @@ class StampProcessor(SpanProcessor):
             if not isinstance(plan, Plan):
                 plan = self._plan_foreign(span, context)
             self._stamp(span, plan, context)
-            self._recorder.span_started(span)
+            if not plan.provisional:
+                self._recorder.span_started(span)
 
     @override
     def on_end(self, span: ReadableSpan) -> None:
@@ -127,7 +131,8 @@ class StampProcessor(SpanProcessor):
 
     def open_spans(self) -> list[SpanState]:
         """Return the states of the spans that have not ended, the innermost last."""
-        return [state for state in list(self._open.values()) if is_open(state.span)]
+        open_states = [state for state in list(self._open.values()) if is_open(state.span)]
+        return [state for state in open_states if not state.provisional]
 
     def forked(self) -> None:
         """Forget the spans of the parent process in a forked child: the parent ends them."""
@@ -165,6 +170,7 @@ class StampProcessor(SpanProcessor):
         state = SpanState(
             span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed
         )
+        state.provisional = plan.provisional
         remember(span, state)
         self._open[span.context.span_id] = state
         if not plan.stamped and (attributes := session_attributes(decision, span.attributes or {}, context)):

@@ -28,7 +28,17 @@ class TraceState:
 class SpanState:
     """The session of a span, its place in the tree, and the context it started in."""
 
-    __slots__ = ("__weakref__", "keyed", "masked", "parent", "privacy", "session_id", "span", "trace")
+    __slots__ = (
+        "__weakref__",
+        "keyed",
+        "masked",
+        "parent",
+        "privacy",
+        "provisional",
+        "session_id",
+        "span",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -45,6 +55,8 @@ class SpanState:
         self.trace = trace_state
         self.keyed = keyed
         """OpenInference's session key where the span started: a later one is an inner block's."""
+        self.provisional = False
+        """The framework may drop the span without ending it."""
         self.masked: set[object] = set()
         """Attribute keys, and (name, time) of events, that were masked when they were set.
 

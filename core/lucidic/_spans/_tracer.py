@@ -226,6 +226,7 @@ class AdapterTracer:
         attributes: Mapping[str, Any] | None = None,
         links: Iterable[SpanContext] = (),
         start_time: int | None = None,
+        provisional: bool = False,
     ) -> LiveSpan:
         """Start a span. It is not made current: run user code in its ``context``.
 
@@ -237,6 +238,8 @@ class AdapterTracer:
             attributes: First attributes; ``None`` values are left out.
             links: Spans to link.
             start_time: Nanoseconds since the epoch; default now.
+            provisional: The framework may drop the span and never end it (a durable engine replays work
+                that is recorded already): then nobody else ends it either, not even a later process.
 
         """
         current = otel_context.get_current()
@@ -259,7 +262,17 @@ class AdapterTracer:
             session_from=self._session_from(),
         )
         return self._start(
-            name, kind, start_in, above, state, decision, around.keyed, attributes, links, start_time
+            name,
+            kind,
+            start_in,
+            above,
+            state,
+            decision,
+            around.keyed,
+            attributes,
+            links,
+            start_time,
+            provisional=provisional,
         )
 
     def _start(
@@ -274,6 +287,8 @@ class AdapterTracer:
         attributes: Mapping[str, Any] | None,
         links: Iterable[SpanContext],
         start_time: int | None,
+        *,
+        provisional: bool,
     ) -> LiveSpan:
         link_list = [Link(link) for link in links]
         session_id = decision.session_id
@@ -292,6 +307,7 @@ class AdapterTracer:
             trace_state=None if state is None else state.trace,
             keyed=keyed,
             stamped=True,
+            provisional=provisional,
         )
         privacy = self._privacy()
         first: dict[str, Any] = {KIND: kind}
