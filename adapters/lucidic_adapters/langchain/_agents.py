@@ -24,6 +24,7 @@ _INTERNAL_TAGS: Final = (
 )
 _INTERNAL_KEYS: Final = ("ls_", "lc_", "langgraph_", "__pregel", "checkpoint_", "langfuse_", "__")
 _RETRY: Final = "retry:attempt:"
+RETRY_ATTEMPT: Final = "lucidic.retry.attempt"
 
 
 def chain_kind(run_type: str | None, metadata: Mapping[str, Any], parent: Run | None) -> str:
@@ -55,11 +56,20 @@ def identity(
         found.update(
             graph_node_attributes(run.node_id, name=str(metadata["langgraph_node"]), parent_id=above)
         )
+        found.update(_attempt(run, parent))
     elif run.kind == "AGENT" or (run.integration == _GRAPH and _begins_graph(parent, metadata)):
         above = run.node_id
         run.node_id = name if above is None else f"{above}/{name}"
         found.update(graph_node_attributes(run.node_id, name=name, parent_id=above))
     return found
+
+
+def _attempt(run: Run, parent: Run | None) -> dict[str, Any]:
+    """Number the attempts of a node: a retry runs the same task of the same graph again."""
+    if parent is None or run.node_id is None:
+        return {}
+    tried = parent.attempts[run.node_id] = parent.attempts.get(run.node_id, 0) + 1
+    return {RETRY_ATTEMPT: tried} if tried > 1 else {}
 
 
 def _is_node(tags: Sequence[str] | None) -> bool:
@@ -76,9 +86,9 @@ def user_facts(metadata: Mapping[str, Any], tags: Sequence[str] | None) -> tuple
     return own, [tag for tag in tags or () if not tag.startswith(_INTERNAL_TAGS)]
 
 
-def attempt_of(tags: Sequence[str] | None) -> int | None:
-    """Return the number of the attempt, where ``with_retry`` tagged the run."""
+def attempt_of(tags: Sequence[str] | None) -> dict[str, Any]:
+    """Return the number of the attempt, where ``with_retry`` tagged the run (from the second on)."""
     for tag in tags or ():
         if tag.startswith(_RETRY) and tag[len(_RETRY) :].isdigit():
-            return int(tag[len(_RETRY) :])
-    return None
+            return {RETRY_ATTEMPT: int(tag[len(_RETRY) :])}
+    return {}

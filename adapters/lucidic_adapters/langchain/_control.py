@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from lucidic_adapters.langchain._io import as_json
@@ -15,41 +14,41 @@ except ImportError:  # langgraph is not installed: nothing of it can be raised
     GraphBubbleUp = GraphInterrupt = None  # type: ignore[assignment,misc]
 
 
+INTERRUPT_VALUE = "interrupt.value"
+
+
 def control_flow(run: Run, error: BaseException) -> BaseException | None:
     """Return the error, or ``None`` for control flow of a graph, told by its type."""
     if GraphBubbleUp is None or not isinstance(error, GraphBubbleUp):
         return error
     if isinstance(error, GraphInterrupt):
-        interrupts = error.args[0] if error.args else ()
-        run.interrupted = True
-        run.live.event("interrupt", {"interrupt.value": _values(interrupts)})
+        asked = _values(error.args[0] if error.args else ())
+        _pause(run, {INTERRUPT_VALUE: asked})
         root = root_of(run)
-        if root is not run:
-            mark_interrupted(root, interrupts)
+        if root is not run and INTERRUPT_VALUE not in (root.pause or {}):
+            _pause(root, {INTERRUPT_VALUE: asked})
     return None
 
 
-def interrupt_event(event: Any) -> None:
-    """Note what ``on_interrupt`` reports on the graph's span."""
+def interrupted(event: Any) -> None:
+    """Note what ``on_interrupt`` reports of a graph: what it asks, and the checkpoint to go on from."""
     run = RUNS.get(getattr(event, "run_id", None))
     if run is not None:
-        mark_interrupted(run, event.interrupts, str(event.checkpoint_id), str(event.status))
+        facts = {"langgraph.checkpoint_id": str(event.checkpoint_id), "langgraph.status": str(event.status)}
+        _pause(run, {INTERRUPT_VALUE: _values(event.interrupts), **facts})
 
 
-def mark_interrupted(
-    run: Run, interrupts: Any, checkpoint_id: str | None = None, status: str | None = None
-) -> None:
-    """Note on a graph's root that it waits for a person; a resume on its thread will link to it."""
-    first = not run.interrupted
-    run.interrupted = True
-    if first or checkpoint_id is not None:
-        facts: Mapping[str, Any] = {
-            "interrupt.value": _values(interrupts),
-            "langgraph.checkpoint_id": checkpoint_id,
-            "langgraph.status": status,
-        }
-        run.live.event("on_interrupt", facts)
-    RUNS.interrupted(run.thread, run.live.session_id, run.live.span.get_span_context())
+def _pause(run: Run, facts: dict[str, Any]) -> None:
+    run.pause = {**(run.pause or {}), **facts}
+
+
+def tell_pause(run: Run) -> None:
+    """Note on the span of a run that ends that it waits for a person; a resume will link to it."""
+    if run.pause is None:
+        return
+    run.live.event("interrupt", run.pause)
+    if run.parent is None:
+        RUNS.interrupted(run.thread, run.live.session_id, run.live.span.get_span_context())
 
 
 def link_resume(run: Run, inputs: object, *, resumed: bool = False) -> None:

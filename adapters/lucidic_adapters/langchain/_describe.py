@@ -9,6 +9,7 @@ from langchain_core.outputs import LLMResult
 
 from lucidic.adapterkit import dumps
 from lucidic_adapters.langchain import _agents
+from lucidic_adapters.langchain._control import INTERRUPT_VALUE
 from lucidic_adapters.langchain._io import words_in, words_out
 from lucidic_adapters.langchain._models import answer
 from lucidic_adapters.langchain._runs import Run
@@ -23,9 +24,7 @@ def describe(run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[st
         found["metadata"] = dumps(own)
     if own_tags:
         found["tag.tags"] = own_tags
-    attempt = _agents.attempt_of(tags)
-    if attempt is not None:
-        found["lucidic.retry.attempt"] = attempt
+    found.update(_agents.attempt_of(tags))
     return found
 
 
@@ -47,7 +46,8 @@ def input_of(run: Run, value: object) -> dict[str, Any]:
 
 def output_of(run: Run, value: object) -> dict[str, Any]:
     """Describe what came out: the answer's words for a readable run, JSON for the others."""
-    words = words_out(value) if run.readable else None
+    asked = None if run.pause is None else run.pause.get(INTERRUPT_VALUE)
+    words = (asked or words_out(value)) if run.readable else None
     return json_io("output", value if words is None else words)
 
 

@@ -30,7 +30,7 @@ from lucidic.adapterkit import (
     make_tracer,
 )
 from lucidic_adapters.langchain import _agents, _bridge, _models, _tools
-from lucidic_adapters.langchain._control import control_flow, interrupt_event, link_resume
+from lucidic_adapters.langchain._control import control_flow, interrupted, link_resume, tell_pause
 from lucidic_adapters.langchain._describe import answered, describe, input_of, late_input, output_of, run_name
 from lucidic_adapters.langchain._io import as_json
 from lucidic_adapters.langchain._runs import RUNS, Run
@@ -145,6 +145,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
                     attributes = describe(run)
                     if isinstance(error, BaseException):
                         error = control_flow(run, error)
+                    tell_pause(run)
         finally:
             RUNS.end(run, error, attributes)
 
@@ -388,7 +389,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
     def on_interrupt(self, event: Any) -> None:
         """Note that a graph waits for a person (langgraph 1.1 and newer)."""
         with guarded("langchain on_interrupt"):
-            interrupt_event(event)
+            interrupted(event)
 
     def on_resume(self, event: Any) -> None:
         """Link the trace that was interrupted (langgraph 1.1 and newer)."""

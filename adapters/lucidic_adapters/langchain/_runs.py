@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
-from lucidic.adapterkit import CANCELLED, INCOMPLETE, STOPPED_EARLY, LiveSpan, guarded
+from lucidic.adapterkit import CANCELLED, INCOMPLETE, STOPPED_EARLY, LiveSpan
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RUN_KEY: Final = "lucidic.langchain.run"
 """Context key: id of the innermost LangChain run whose code runs here."""
@@ -30,8 +27,8 @@ class Run:
     """An open run and its span."""
 
     __slots__ = (
-        "agent", "children", "context", "defers_input", "finish", "first_token", "id", "integration",
-        "interrupted", "kind", "live", "node_id", "owner", "parent", "readable", "request", "thread",
+        "agent", "attempts", "children", "context", "defers_input", "first_token", "id", "integration",
+        "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "thread",
     )  # fmt: skip
 
     def __init__(self, run_id: UUID, live: LiveSpan, kind: str, parent: Run | None, owner: object) -> None:
@@ -45,6 +42,8 @@ class Run:
         self.context = Context({**live.context, RUN_KEY: run_id})
         """Where the user code of this run executes."""
         self.agent: str | None = None
+        self.attempts: dict[str, int] = {}
+        """How often each node below this graph was run."""
         self.integration: str | None = None
         self.node_id: str | None = None
         self.thread: str | None = None
@@ -52,9 +51,8 @@ class Run:
         """Its input and output are a person's words: a turn's root, or an agent."""
         self.defers_input = False
         self.first_token = False
-        self.interrupted = False
-        self.finish: Callable[[], Mapping[str, Any]] | None = None
-        """Last attributes for a run that ends without its own callback."""
+        self.pause: dict[str, Any] | None = None
+        """What a graph that waits for a person asks."""
         self.request: Any = None
         """What a model was asked."""
 
@@ -117,7 +115,7 @@ class Runs:
         for child in list(run.children.values()):
             self.close(child, error if isinstance(error, BaseException) else None)
         shown, ok, reason = outcome(error)
-        run.live.end(error=shown, ok=ok and not run.interrupted, attributes={**(attributes or {}), **reason})
+        run.live.end(error=shown, ok=ok and run.pause is None, attributes={**(attributes or {}), **reason})
 
     def close(self, run: Run, error: BaseException | None = None) -> None:
         """End a run that LangChain forgot, with the reason for it.
@@ -127,27 +125,18 @@ class Runs:
         """
         if self._remove(run) is None:
             return
-        attributes: Mapping[str, Any] = {}
-        if run.finish is not None:
-            with guarded("langchain close"):
-                attributes = run.finish()
         _, _, reason = outcome(error)
         if reason:
-            self.end(run, error, attributes)
+            self.end(run, error)
         else:
             for child in list(run.children.values()):
                 self.close(child)
-            run.live.end(ok=False, attributes={**attributes, INCOMPLETE: True})
+            run.live.end(ok=False, attributes={INCOMPLETE: True})
 
     def fail(self, run: Run, error: BaseException) -> None:
         """End a run that LangChain forgot with the exception that ended it; harmless if it has ended."""
-        if self._remove(run) is None:
-            return
-        attributes: Mapping[str, Any] = {}
-        if run.finish is not None:
-            with guarded("langchain close"):
-                attributes = run.finish()
-        self.end(run, error, attributes)
+        if self._remove(run) is not None:
+            self.end(run, error)
 
     def interrupted(self, thread: str | None, session_id: str | None, context: SpanContext) -> None:
         """Remember the root that a graph's interrupt ended, for the link from its resume."""
