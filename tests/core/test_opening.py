@@ -95,7 +95,9 @@ def test_credentials_may_come_from_the_environment(monkeypatch):
 
 def test_unknown_provider_lists_the_known_ones(captured):
     """A provider that does not exist is refused, and the message lists those that do."""
-    with pytest.raises(UnknownProviderError, match="anthropic, langchain, openai, openai_agents, pydantic_ai"):
+    with pytest.raises(
+        UnknownProviderError, match="anthropic, langchain, openai, openai_agents, pydantic_ai"
+    ):
         lai.session(providers=["opnai"])
 
 
@@ -146,7 +148,12 @@ def test_init_inside_a_block_keeps_the_blocks_session(captured, caplog):
 def test_failing_block_ends_its_session_unsuccessful_and_passes_the_error_on(captured):
     """The very exception of the body comes out, and each nested session ends once, innermost first."""
     error = KeyError("boom")
-    with pytest.raises(KeyError) as caught, lai.session("a") as a, lai.session("b") as b, lai.session("c") as c:
+    with (
+        pytest.raises(KeyError) as caught,
+        lai.session("a") as a,
+        lai.session("b") as b,
+        lai.session("c") as c,
+    ):
         raise error
 
     ends = [record for record in captured.sessions if record.event == "end"]
