@@ -22,9 +22,11 @@ from lucidic._active import (
 from lucidic._api import continue_session, init, run_session, session, session_async
 from lucidic._carrier import bind, extract, inject
 from lucidic._compat import install_as_lucidicai
+from lucidic._decorators import event, step
 from lucidic._manage import add_sink, end_session, flush, get_session, health, shutdown, update_session
 from lucidic._providers import Instrumentation, instrument
 from lucidic._scope import Scope, SessionScope
+from lucidic._steps import create_event, create_step, end_event, end_step, update_event, update_step
 from lucidic._view import show
 
 
@@ -39,9 +41,14 @@ __all__ = [
     "clear_active_session",
     "context",
     "continue_session",
+    "create_event",
+    "create_step",
     "current_session_id",
+    "end_event",
     "end_session",
+    "end_step",
     "errors",
+    "event",
     "extract",
     "flush",
     "get_session",
@@ -57,7 +64,10 @@ __all__ = [
     "set_active_session",
     "show",
     "shutdown",
+    "step",
+    "update_event",
     "update_session",
+    "update_step",
     "using_attributes",
     "using_session",
 ]

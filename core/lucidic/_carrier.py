@@ -38,7 +38,7 @@ def bind(function: Callable[_P, _R]) -> Callable[_P, _R]:
     captured = copy_context()
     captured.run(_keep)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        made: Callable[_P, _R] = drive(function, captured.copy, _nothing, _nothing)
+        made: Callable[_P, _R] = drive(function, captured.copy, lambda *_: _nothing)
         return made
     if inspect.iscoroutinefunction(function):
 

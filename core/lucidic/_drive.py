@@ -17,25 +17,26 @@ from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
 
-Enter = Callable[[], object]
 Leave = Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]
+Enter = Callable[[tuple[Any, ...], dict[str, Any]], Leave]
+"""Takes a call's arguments, and returns what to call when its iteration is over."""
 
 
 def drive(
-    function: Callable[..., Any], make_context: Callable[[], Context], enter: Enter, leave: Leave
+    function: Callable[..., Any], make_context: Callable[[], Context], enter: Enter
 ) -> Callable[..., Any]:
     """Wrap a generator function or async generator function; the wrapper is of the same kind.
 
     Each iteration gets its own context: ``enter`` runs in it first, every step of the body runs in it, and
-    ``leave`` runs in it last, with the body's exception if there was one.
+    what ``enter`` returned runs in it last, with the body's exception if there was one.
     """
     if inspect.isasyncgenfunction(function):
-        return _drive_async(function, make_context, enter, leave)
+        return _drive_async(function, make_context, enter)
 
     @functools.wraps(function)
     def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         context = make_context()
-        context.run(enter)
+        leave = context.run(enter, args, kwargs)
         failure: BaseException | None = None
         try:
             return (yield from _steps(context, context.run(function, *args, **kwargs)))
@@ -102,12 +103,12 @@ class InContext(Generic[_T]):
 
 
 def _drive_async(
-    function: Callable[..., Any], make_context: Callable[[], Context], enter: Enter, leave: Leave
+    function: Callable[..., Any], make_context: Callable[[], Context], enter: Enter
 ) -> Callable[..., AsyncGenerator[Any, Any]]:
     @functools.wraps(function)
     async def generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         context = make_context()
-        context.run(enter)
+        leave = context.run(enter, args, kwargs)
         failure: BaseException | None = None
         inner: Any = None
         try:

@@ -13,7 +13,6 @@ from lucidic._ids import check_session_id
 from lucidic._providers import provider_names
 from lucidic._records import JSONValue
 from lucidic._runtime import runtime
-from lucidic._signals import finish_on_signals
 from lucidic._spans._correlation import SessionFrom
 from lucidic.errors import ConfigurationError
 

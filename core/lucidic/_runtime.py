@@ -15,6 +15,7 @@ from opentelemetry.trace import ProxyTracerProvider, Tracer
 from lucidic._config import Settings
 from lucidic._guard import guarded, logger
 from lucidic._lifecycle import LifecycleManager
+from lucidic._open_records import OpenRecords
 from lucidic._providers import Instrumentation, instrument
 from lucidic._spans._correlation import SessionFrom
 from lucidic._spans._privacy import Privacy
@@ -46,7 +47,9 @@ class Runtime:
         self._exit_registered = False
         self.instrumentations: dict[str, Instrumentation] = {}
         """What ``providers=[…]`` and ``threading`` have switched on, until ``shutdown()``."""
+        self.records = OpenRecords()
         self.lifecycle = LifecycleManager(lambda: self.exporter, privacy=lambda: self.privacy)
+        self.lifecycle.before_end = self.records.close_session
         self.processor = StampProcessor(
             self,
             privacy=lambda: self.privacy,

@@ -136,6 +136,11 @@ class Scope(Generic[_T]):
         """Decorate a function: each call, and each step of a generator, runs inside the scope."""
         return in_scope(self, function)
 
+    def enter_for_call(self, _args: object, _kwargs: object) -> Callable[..., None]:
+        """Enter, and return what leaves."""
+        self.__enter__()
+        return self.__exit__
+
     def _take_entry(self) -> Entry | None:
         """Take the entry that this exit belongs to: the innermost of this context, else a left-over.
 
@@ -165,7 +170,7 @@ def in_scope(scope: Scope[Any], function: Callable[_P, _R]) -> Callable[_P, _R]:
 
         return coroutine  # type: ignore[return-value]  # the same kind of function
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        made: Callable[_P, _R] = drive(function, copy_context, scope.__enter__, scope.__exit__)
+        made: Callable[_P, _R] = drive(function, copy_context, scope.enter_for_call)
         return made
 
     @functools.wraps(function)

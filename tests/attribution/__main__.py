@@ -11,7 +11,9 @@ from .matrix import places, run_place
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.attribution", description=__doc__)
-    parser.add_argument("--sessions", type=int, default=50, help="concurrent sessions of a cell (default: 50)")
+    parser.add_argument(
+        "--sessions", type=int, default=50, help="concurrent sessions of a cell (default: 50)"
+    )
     parser.add_argument("--only", default="", help="play only the cells whose name contains this")
     parser.add_argument("--all", action="store_true", help="print perfect cells too")
     options = parser.parse_args()

@@ -9,11 +9,16 @@ from . import modes_faults, modes_streams, modes_tasks, modes_threads
 from .cells import Mode, play
 from .judge import Verdict
 from .kit_framework import KitFramework
-from .ways import BIND, BLOCKS, MANUAL, Way, block_and_key, by_key
+from .ways import BLOCKS, Way, block_and_key, by_key
 from .workloads import PlainSpans, Workload
 
 
-MODES: tuple[Mode, ...] = (*modes_tasks.MODES, *modes_threads.MODES, *modes_streams.MODES, *modes_faults.MODES)
+MODES: tuple[Mode, ...] = (
+    *modes_tasks.MODES,
+    *modes_threads.MODES,
+    *modes_streams.MODES,
+    *modes_faults.MODES,
+)
 
 
 def workloads() -> list[Workload]:

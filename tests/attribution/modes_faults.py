@@ -155,7 +155,11 @@ def left_in_a_later_cell(cell: Cell) -> None:
     for job in cell.jobs:
         block = cell.block(job)
         _in_one_context(
-            [block.__enter__, lambda job=job: cell.work(job), lambda block=block: block.__exit__(None, None, None)]
+            [
+                block.__enter__,
+                lambda job=job: cell.work(job),
+                lambda block=block: block.__exit__(None, None, None),
+            ]
         )
         cell.outside()
 

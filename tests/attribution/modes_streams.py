@@ -282,7 +282,9 @@ MODES = (
     Mode("decorated coroutine", decorated_coroutine, decorates=True),
     Mode("decorated generators interleaved", decorated_interleaved, streams=True, decorates=True),
     Mode("decorated async generators interleaved", decorated_interleaved_async, streams=True, decorates=True),
-    Mode("decorated async generators, steps in tasks", decorated_steps_in_tasks, streams=True, decorates=True),
+    Mode(
+        "decorated async generators, steps in tasks", decorated_steps_in_tasks, streams=True, decorates=True
+    ),
     Mode("streams interleaved, each step in its session", steps_in_their_sessions, streams=True),
     Mode("generators holding a block interleaved", held_interleaved, streams=True),
     Mode("async generators holding a block interleaved", held_interleaved_async, streams=True),

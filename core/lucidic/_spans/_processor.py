@@ -11,7 +11,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanContext, SpanKind, Status
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status
 from typing_extensions import override
 
 from lucidic import _binding
@@ -249,8 +249,13 @@ def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> 
         else Event(event.name, privacy.attributes(event.attributes or {}), event.timestamp)
         for event in span.events
     ]
+    links = [Link(link.context, privacy.attributes(link.attributes or {})) for link in span.links]
     return _copy(
-        span, attributes=_private(span.attributes or {}, masked, privacy), events=events, status=shown
+        span,
+        attributes=_private(span.attributes or {}, masked, privacy),
+        events=events,
+        links=links,
+        status=shown,
     )
 
 
@@ -259,6 +264,7 @@ def _copy(
     *,
     attributes: Mapping[str, Any],
     events: Sequence[Event] | None = None,
+    links: Sequence[Link] | None = None,
     status: Status | None = None,
 ) -> ReadableSpan:
     return ReadableSpan(
@@ -268,7 +274,7 @@ def _copy(
         resource=span.resource,
         attributes=attributes,
         events=span.events if events is None else events,
-        links=span.links,
+        links=span.links if links is None else links,
         kind=span.kind,
         status=span.status if status is None else status,
         start_time=span.start_time,
