@@ -104,6 +104,8 @@ class Runtime:
                 self._exporter = None
             self.settings = settings
             self._privacy = None
+            if not settings.threading and (carrying := self.instrumentations.pop("threading", None)):
+                carrying.remove()
 
     def provider(self, given: Any = None) -> Any:
         """Return the provider for spans of ours, with our processor added to it.
