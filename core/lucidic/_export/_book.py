@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lucidic._export._failpoints import failpoint
 
 
-FOLDER = "sinks"
+FOLDER: Final = "sinks"
+_LONG: Final = 1 << 20
 
 
 @dataclass(slots=True)
@@ -66,44 +67,67 @@ def add(total: Position, position: Position) -> None:
 
 def book_path(spool: Path, sink: str) -> Path:
     """Return where a sink's book is."""
-    return spool / FOLDER / f"{sink}.json"
+    return spool / FOLDER / f"{sink}.jsonl"
 
 
 def read_book(spool: Path, sink: str) -> Book:
     """Read a sink's book; an absent or damaged one is empty, and the sink begins again with what is there."""
     try:
-        content: dict[str, Any] = json.loads(book_path(spool, sink).read_bytes())
-        return Book(
-            positions={name: Position(**value) for name, value in content["positions"].items()},
-            totals=Position(**content["totals"]),
-            state=content["state"],
-            note=content["note"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        lines = book_path(spool, sink).read_bytes().splitlines()
+    except OSError:
         return Book()
+    # A killed process may have left the last line unfinished: then the one before counts.
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            return _parse(json.loads(line))
+    return Book()
+
+
+def _parse(content: dict[str, Any]) -> Book:
+    return Book(
+        positions={name: Position(**value) for name, value in content["positions"].items()},
+        totals=Position(**content["totals"]),
+        state=content["state"],
+        note=content["note"],
+    )
 
 
 def write_book(spool: Path, sink: str, book: Book) -> None:
-    """Replace a sink's book in one step.
+    """Write a sink's book as one more line of its file; a file that has grown long begins anew.
+
+    A line costs microseconds, where to write a new file and rename it for each batch costs milliseconds.
 
     Raises:
         OSError: The folder cannot be written.
     """
     path = book_path(spool, sink)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.new")
-    try:
-        unfinished.write_bytes(json.dumps(asdict(book)).encode())
+    line = json.dumps(asdict(book), separators=(",", ":")).encode() + b"\n"
+    failpoint("cursor-before-write")
+    if _size(path) + len(line) > _LONG:
+        unfinished = path.with_suffix(f".{os.getpid()}.new")
+        unfinished.write_bytes(line)
         failpoint("cursor-before-rename")
         unfinished.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
-    failpoint("cursor-after-rename")
+    else:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Behind an unfinished line a line of its own begins.
+            if os.write(fd, b"\n" + line) != len(line) + 1:
+                raise OSError(f"The book {path} could not be written to its end.")
+        finally:
+            os.close(fd)
+    failpoint("cursor-after-write")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def book_names(spool: Path) -> list[str]:
     """List the sinks that have a book."""
     folder = spool / FOLDER
-    return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+    return sorted(path.stem for path in folder.glob("*.jsonl")) if folder.is_dir() else []

@@ -118,8 +118,18 @@ def encode_attributes(attributes: Mapping[str, Any] | None, tag: bytes) -> bytes
     items = getattr(attributes, "_dict", attributes)
     out: list[bytes] = []
     for key, value in items.items():
-        pair = _key_value(key, value)
-        out += (tag, varint(len(pair)), pair)
+        if type(value) is not str:
+            pair = _key_value(key, value)
+            out += (tag, varint(len(pair)), pair)
+            continue
+        # Text is most of what spans hold: framed from the inside out, and copied once, by the join.
+        text = utf8(value)
+        size = varint(len(text))
+        inner = 1 + len(size) + len(text)
+        inner_size = varint(inner)
+        name = _key(key)
+        pair_size = varint(len(name) + 1 + len(inner_size) + inner)
+        out += (tag, pair_size, name, b"\x12", inner_size, b"\x0a", size, text)
     return b"".join(out)
 
 

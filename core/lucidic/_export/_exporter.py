@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -28,11 +28,12 @@ from lucidic._export._retention import sweep
 from lucidic._export._segment import SESSION, SPAN, START
 from lucidic._export._sink import Sink
 from lucidic._export._sink_worker import SinkWorker
-from lucidic._export._store import Store
-from lucidic._export._store_worker import StoreWorker
 from lucidic._export._worker import Worker
 from lucidic._records import SessionRecord
 
+
+if TYPE_CHECKING:
+    from lucidic._export._store import Store
 
 logger = logging.getLogger("lucidic.export")
 
@@ -60,20 +61,23 @@ class Exporter:
     ) -> None:
         self.home = Path(home)
         self.options = options = options or ExportOptions()
-        self.store = Store(self.home) if options.store else None
+        self.store = _open_store(self.home) if options.store else None
         self.journal = Journal(self.home / "spool", options, self.sink_names)
         self.census = Census(self.journal.folder)
         self.produced = Counter()
         self.unencoded = Counter()
         self._progress = threading.Event()
-        self._store_worker = (
-            StoreWorker(self.store, self.journal.folder, options, self._progressed) if self.store else None
-        )
+        self._store_worker = self._work_for(self.store) if self.store is not None else None
         self.sink_workers = tuple(self._worker(sink) for sink in sinks)
         self._drainer = Drainer(self.journal, options, self._workers, self._keep_house)
         self._listeners: tuple[Listener, ...] = ()
         self._flushed = self._losses()
         _exporters.add(self)
+
+    def _work_for(self, store: Store) -> Worker:
+        from lucidic._export._store_worker import StoreWorker
+
+        return StoreWorker(store, self.journal.folder, self.options, self._progressed)
 
     def _worker(self, sink: Sink) -> SinkWorker:
         return SinkWorker(sink, self.journal.folder, self.options, self._progressed)
@@ -253,6 +257,13 @@ class Exporter:
         self._drainer.forked()
         self._listeners = ()
         self._flushed = 0
+
+
+def _open_store(home: Path) -> Store:
+    # SQLAlchemy takes more memory than everything else here: only who has a store pays for it.
+    from lucidic._export._store import Store
+
+    return Store(home)
 
 
 def _forked() -> None:

@@ -21,8 +21,9 @@ NAMES = (
     "import-after-commit",
     "deliver-before",
     "deliver-after",
+    "cursor-before-write",
     "cursor-before-rename",
-    "cursor-after-rename",
+    "cursor-after-write",
     "close-orphan",
     "unlink",
 )

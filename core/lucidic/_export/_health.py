@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from lucidic._export._book import Book, Position, add, book_names, read_book
 from lucidic._export._census import SegmentCount
-from lucidic._export._ledger import Health, SinkHealth, SinkState
+from lucidic._export._ledger import STORE, Health, SinkHealth, SinkState
 from lucidic._export._retention import Tombstone, read_tombstones
-from lucidic._export._store_import import SINK as STORE
 from lucidic.errors import StoreError
 
 

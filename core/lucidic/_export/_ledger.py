@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+
+STORE: Final = "store"
+"""The local store's name among the sinks."""
 
 SinkState = Literal["ok", "waiting", "retrying", "paused", "failed"]
 

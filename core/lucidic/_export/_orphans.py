@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -118,7 +118,7 @@ def _write_closing(spool: Path, left: _Left, entries: Iterable[SpanEntry]) -> No
     for entry in entries:
         end_ns = max(left.last_ns, entry.start_ns)
         closing = encode_closing(end_ns, TERMINATED, {INCOMPLETE_KEY: True})
-        closed = replace(entry, status=2, end_ns=end_ns, data=entry.data + closing)
+        closed = entry._replace(status=2, end_ns=end_ns, data=entry.data + closing)
         first = b"" if entry.origin in segment.origins else left.origins.get(entry.origin, b"")
         segment.append(SPAN, pack_entry(closed), first=first)
         segment.origins.add(entry.origin)

@@ -6,8 +6,8 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from openinference.semconv.trace import OpenInferenceSpanKindValues, SpanAttributes
 from opentelemetry.sdk.trace import ReadableSpan
@@ -42,8 +42,7 @@ _LENGTHS = struct.Struct("<IIII")
 _TOKENS_MAX = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class SpanEntry:
+class SpanEntry(NamedTuple):
     """A span of the journal: what sinks need to know of it without decoding, and its OTLP bytes."""
 
     origin: bytes
@@ -204,15 +203,30 @@ def shorten_entry(entry: SpanEntry, size: int) -> SpanEntry:
         elif number != 11:
             parts.append(raw)
     data = b"".join((*parts, encode_attributes({TRUNCATED_KEY: True}, b"\x4a")))
-    return replace(entry, data=data)
+    return entry._replace(data=data)
 
 
 def pack_start(span: ReadableSpan, origin: bytes) -> bytes:
     """Encode a span that starts: its head, and of its attributes only ids and kind, which hold no content."""
-    attributes = getattr(span.attributes, "_dict", span.attributes) or {}
-    few = {key: attributes[key] for key in _START_KEYS if key in attributes}
-    data = encode_head(span) + encode_attributes(few, b"\x4a")
-    return _pack(origin, 0, (span.start_time or 0, 0), (0, 0, 0), _session(few), data)
+    given = getattr(span.attributes, "_dict", span.attributes) or {}
+    few = tuple(map(given.get, _START_KEYS))
+    encoded, session = _starts.get(few) or _encode_start(few)
+    return _pack(origin, 0, (span.start_time or 0, 0), (0, 0, 0), session, encode_head(span) + encoded)
+
+
+_starts: dict[tuple[Any, ...], tuple[bytes, bytes | None]] = {}
+_STARTS_LIMIT: Final = 1024
+
+
+def _encode_start(few: tuple[Any, ...]) -> tuple[bytes, bytes | None]:
+    # The spans of a session begin with the same attributes, again and again.
+    attributes = {key: value for key, value in zip(_START_KEYS, few, strict=True) if value is not None}
+    found = encode_attributes(attributes, b"\x4a"), _session(attributes)
+    if len(_starts) >= _STARTS_LIMIT:
+        _starts.clear()
+    if all(value is None or type(value) is str for value in few):
+        _starts[few] = found
+    return found
 
 
 def pack_entry(entry: SpanEntry) -> bytes:

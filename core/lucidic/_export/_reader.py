@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lucidic._export._segment import BODY, FRAME, MAGIC
 
 
 _CHUNK: Final = 1 << 20
+_HEAD: Final = struct.Struct("<4sIIBI")
 RECORD_LIMIT: Final = 64 << 20
 """No record is longer, in bytes: a length beyond is damage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record and where it ends."""
 
     kind: int
@@ -56,8 +56,30 @@ class SegmentReader:
 
     def read_from(self, fd: int, *, sealed: bool) -> Iterator[Record]:
         """Do the same with the descriptor of the file, which may be deleted."""
-        window = _Window(fd, self.offset)
-        while (record := self._next(window, sealed=sealed)) is not None:
+        while True:
+            yield from self._read_chunk(_pread(fd, _CHUNK, self.offset))
+            # What the chunk begins with now is longer than a chunk, damaged, or not there yet.
+            record = self._next(_Window(fd, self.offset), sealed=sealed)
+            if record is None:
+                return
+            self.offset = record.end
+            yield record
+
+    def _read_chunk(self, data: bytes) -> Iterator[Record]:
+        """Yield the good records at the beginning of the data."""
+        view, base, at, size = memoryview(data), self.offset, 0, len(data)
+        while at + _HEAD.size <= size:
+            magic, length, crc, kind, sequence = _HEAD.unpack_from(data, at)
+            end = at + FRAME.size + length
+            if (
+                magic != MAGIC
+                or end > size
+                or length < BODY.size
+                or zlib.crc32(view[at + FRAME.size : end]) != crc
+            ):
+                return
+            record = Record(kind, sequence, data[at + _HEAD.size : end], base + end)
+            at = end
             self.offset = record.end
             yield record
 

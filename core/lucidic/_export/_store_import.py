@@ -13,6 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from lucidic._export._failpoints import failpoint
+from lucidic._export._ledger import STORE
 from lucidic._export._payload import SpanEntry, unpack_origin, unpack_session, unpack_span
 from lucidic._export._reader import Record, SegmentReader
 from lucidic._export._segment import (
@@ -25,13 +26,12 @@ from lucidic._export._segment import (
     owner_of,
     read_header,
 )
-from lucidic._export._store_schema import cursors, origins, spans, upsert
+from lucidic._export._store_schema import cursors, origins, spans, upsert, write_rows
 from lucidic._export._store_sessions import apply_session, note_spans
 
 
 _BATCH_RECORDS: Final = 1024
 _BATCH_BYTES: Final = 8 << 20
-SINK: Final = "store"
 _ORIGIN_COLUMNS: Final = tuple(column.name for column in origins.columns)
 
 
@@ -92,7 +92,7 @@ def import_segment(connection: sa.Connection, path: Path) -> bool:
         if batch.full:
             break
     header = batch.header or read_header(path) or {}
-    if header.get("version", 0) > FORMAT_VERSION or SINK not in header.get("sinks", (SINK,)):
+    if header.get("version", 0) > FORMAT_VERSION or STORE not in header.get("sinks", (STORE,)):
         raise Foreign
     _write(connection, batch, path.name, str(header.get("label", "")))
     moved = reader.offset != cursor["offset"]
@@ -118,25 +118,27 @@ def _write(connection: sa.Connection, batch: _Batch, segment: str, label: str) -
     if batch.origins:
         connection.execute(upsert(origins, connection, update=False), batch.origins)
     if batch.spans:
-        connection.execute(upsert(spans, connection), list(_rows(batch.spans)))
+        write_rows(connection, spans, _rows(batch.spans))
     for record in batch.sessions:
         apply_session(connection, record, owner=label, owner_key=owner_of(segment))
     note_spans(connection, batch.spans, owner=label)
     failpoint("import-before-commit")
 
 
-def _rows(entries: Iterable[SpanEntry]) -> Iterable[dict[str, Any]]:
-    for entry in entries:
-        yield {
-            "trace_id": entry.trace_id,
-            "span_id": entry.span_id,
-            "session_id": entry.session_id,
-            "start_ns": entry.start_ns,
-            "end_ns": entry.end_ns,
-            "status": entry.status,
-            "prompt_tokens": entry.prompt_tokens,
-            "completion_tokens": entry.completion_tokens,
-            "total_tokens": entry.total_tokens,
-            "origin": entry.origin,
-            "data": entry.data,
-        }
+def _rows(entries: Iterable[SpanEntry]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            entry.data[2:18],
+            entry.data[20:28],
+            entry.session_id,
+            entry.start_ns,
+            entry.end_ns,
+            entry.status,
+            entry.prompt_tokens,
+            entry.completion_tokens,
+            entry.total_tokens,
+            entry.origin,
+            entry.data,
+        )
+        for entry in entries
+    ]

@@ -116,6 +116,8 @@ def _connected(connection: Any, _entry: ConnectionPoolEntry) -> None:
     # The driver would begin transactions on its own, and deferred ones.
     connection.isolation_level = None
     cursor = connection.cursor()
+    # Spans are larger than the usual page of 4 KB: pages of 16 KB cost a third less. Only a new file takes it.
+    cursor.execute("PRAGMA page_size=16384")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT}")
@@ -126,6 +128,23 @@ def _begin(connection: sa.Connection) -> None:
     # A deferred transaction that reads and then writes fails with SQLITE_BUSY whatever the timeout is.
     write = connection.get_execution_options().get("lucidic_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def write_rows(connection: sa.Connection, table: sa.Table, rows: list[tuple[Any, ...]]) -> None:
+    """Insert rows that have a value for each column, in their order; a row of the same key is replaced."""
+    statement = upsert(table, connection)
+    if not connection.dialect.positional:
+        connection.execute(statement, [dict(zip(table.columns.keys(), row, strict=True)) for row in rows])
+        return
+    # Rows go to the driver as they are: to name and unname their values costs as much as to write them.
+    sql = _compiled.get((table.name, connection.dialect.name))
+    if sql is None:
+        sql = str(statement.compile(dialect=connection.dialect, column_keys=table.columns.keys()))
+        _compiled[table.name, connection.dialect.name] = sql
+    connection.exec_driver_sql(sql, rows)
+
+
+_compiled: dict[tuple[str, str], str] = {}
 
 
 def upsert(table: sa.Table, connection: sa.Connection, *, update: bool = True) -> Any:

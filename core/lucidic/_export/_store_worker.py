@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lucidic._export._backoff import Backoff
+from lucidic._export._ledger import STORE
 from lucidic._export._options import ExportOptions
 from lucidic._export._store import Store
-from lucidic._export._store_import import SINK
 from lucidic._export._worker import Worker
 from lucidic.errors import StoreError
 
@@ -31,7 +31,7 @@ class StoreWorker(Worker):
         self.store = store
         self.note = ""
         self._backoff = Backoff()
-        super().__init__(SINK, spool, options, progress)
+        super().__init__(STORE, spool, options, progress)
 
     def reached(self, targets: Mapping[str, int]) -> bool:
         """See Worker."""
