@@ -87,7 +87,7 @@ def test_an_unreadable_store_is_a_problem_and_not_a_traceback(doctor, reader, mo
     monkeypatch.setattr(reader, "catch_up", broken)
     report = json.loads(doctor("--json").stdout)
     assert report["store"] is None
-    assert "move it away" in report["problems"][0]
+    assert "put aside" in report["problems"][0]
 
 
 def test_the_ledger_balances_for_each_sink(doctor):

@@ -192,7 +192,7 @@ def test_a_trace_is_chosen_by_number_or_id(run, reader):
     ("error", "said"),
     [
         (StoreError("The store cannot be used: database is locked"), "try again"),
-        (StoreError("The store cannot be used: file is not a database"), "move it away"),
+        (StoreError("The store cannot be used: file is not a database"), "put aside"),
         (PermissionError(13, "Permission denied", "/root/x"), "LUCIDIC_HOME"),
     ],
 )

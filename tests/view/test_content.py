@@ -28,7 +28,7 @@ def test_messages_are_unflattened_in_the_order_of_their_indices(spans):
     span = spans.add("m", "LLM", 0, 1, attributes=attributes)
     *texts, last = messages(span, "llm.input_messages")
     assert [message.text for message in texts] == ["m0", "m2", "m10"]
-    assert last == Message("assistant", "[reasoning] hm\nyes", (ToolCall("look", "{}", "c-1"),))
+    assert last == Message("assistant", "yes", (ToolCall("look", "{}", "c-1"),), reasoning="hm")
 
 
 def test_contradicting_keys_do_no_harm(spans):

@@ -68,7 +68,7 @@ def test_a_damaged_store_and_a_missing_folder_are_one_line(tmp_path, monkeypatch
     """No traceback on what a full or foreign disk leaves behind."""
     (tmp_path / "store.db").write_text("this is no database, and long enough to be taken for one " * 20)
     (tmp_path / "file").touch()
-    for home, said in ((tmp_path, "move it away"), (tmp_path / "file", "LUCIDIC_HOME")):
+    for home, said in ((tmp_path, "put aside"), (tmp_path / "file", "LUCIDIC_HOME")):
         monkeypatch.setenv("LUCIDIC_HOME", str(home))
         result = lucidic("sessions")
         assert result.exit_code == 3

@@ -61,7 +61,7 @@ def _advice(error: BaseException) -> str:
     if "locked" in said or "busy" in said:
         return "Another process is writing a lot; try again in a moment."
     if "malformed" in said or "not a database" in said:
-        return "The file is damaged: move it away, and what the journal still holds is read again."
+        return "The damaged file is put aside: run this again, and what the journal still holds fills a new one."
     return "Set LUCIDIC_HOME to a folder that you can write."
 
 

@@ -43,6 +43,7 @@ class Message:
     tool_call_id: str = ""
     images: tuple[str, ...] = ()
     """Addresses of images, data URIs included."""
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,9 @@ def messages(span: StoredSpan, prefix: str) -> list[Message]:
 def _message(given: dict[str, Any]) -> Message:
     calls = [_below(entry, "tool_call") for entry in _rows(given.get("tool_calls"))]
     parts = [_below(entry, "message_content") for entry in _rows(given.get("contents"))]
-    text = text_of(given.get("content")) or "\n".join(filter(None, map(_part, parts)))
+    thoughts = [part for part in parts if part.get("type") == "reasoning"]
+    said = [_part(part) for part in parts if part.get("type") != "reasoning"]
+    text = text_of(given.get("content")) or "\n".join(filter(None, said))
     return Message(
         text_of(given.get("role")),
         text,
@@ -179,6 +182,7 @@ def _message(given: dict[str, Any]) -> Message:
         ),
         text_of(given.get("tool_call_id")),
         tuple(url for part in parts if (url := text_of(_below(_below(part, "image"), "image").get("url")))),
+        "\n".join(filter(None, (text_of(part.get("text")) for part in thoughts))),
     )
 
 

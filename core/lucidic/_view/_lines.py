@@ -182,7 +182,8 @@ def settings(span: StoredSpan) -> Iterator[tuple[str, str]]:
 
 def _whole(message: content.Message) -> str:
     calls = [f"{request.name}({request.arguments})" for request in message.tool_calls]
-    return "\n".join(filter(None, (message.text, *calls)))
+    thought = f"[reasoning] {message.reasoning}" if message.reasoning else ""
+    return "\n".join(filter(None, (thought, message.text, *calls)))
 
 
 def _document(document: dict[str, Any]) -> str:

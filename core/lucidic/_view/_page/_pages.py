@@ -227,6 +227,11 @@ def _bubble(message: Message, drawing: Whole) -> str:
     who = {"user": "user", "human": "user", "assistant": "answer", "ai": "answer"}.get(message.role, "other")
     text = f"<div>{drawing.cut(message.text)}</div>" if message.text else ""
     calls = "".join(_call(request.name, request.arguments, drawing) for request in message.tool_calls)
+    thought = (
+        f"<details><summary>reasoning</summary><div>{drawing.cut(message.reasoning)}</div></details>"
+        if message.reasoning
+        else ""
+    )
     pictures = "".join(map(_picture, message.images))
     of = (
         f' <span class="lc-note">for call {escaped(message.tool_call_id)}</span>'
@@ -236,7 +241,7 @@ def _bubble(message: Message, drawing: Whole) -> str:
     label = escaped(message.role or "message")
     return (
         f'<div class="lc-said lc-{who}"><span class="lc-who">{label}</span>'
-        f'<div class="lc-parts">{of}{text}{calls}{pictures}</div></div>'
+        f'<div class="lc-parts">{of}{thought}{text}{calls}{pictures}</div></div>'
     )
 
 
