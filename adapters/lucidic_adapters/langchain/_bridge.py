@@ -43,7 +43,8 @@ _TEXT: Final = "langchain_core.language_models.llms:BaseLLM"
 _TOOL: Final = "langchain_core.tools.base:BaseTool"
 _RETRIEVER: Final = "langchain_core.retrievers:BaseRetriever"
 _MANAGER: Final = "langchain_core.callbacks.manager:AsyncCallbackManager"
-_CONFIG: Final = "langchain_core.runnables.config"
+_RUNNABLES: Final = "langchain_core.runnables"
+_CONFIG: Final = f"{_RUNNABLES}.config"
 
 
 def install() -> None:
@@ -127,12 +128,24 @@ def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def configure(*args: Any, **kwargs: Any) -> Any:
         manager = original(*args, **kwargs)
-        carried = kwargs.get("langsmith_inheritable_metadata")
-        if isinstance(carried, Carrier):
+        carried = next((item for item in (*kwargs.values(), *args) if isinstance(item, Carrier)), None)
+        if carried is not None:
             manager.metadata = Carrier(manager.metadata, carried.configurable)
         return manager
 
     return configure
+
+
+def _merge_metadata(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep what a run's metadata carries when LangChain adds to it."""
+
+    @wraps(original)
+    def merge(base: Any, incoming: Any) -> Any:
+        merged = original(base, incoming)
+        carried = base if isinstance(base, Carrier) else incoming
+        return Carrier(merged, carried.configurable) if isinstance(carried, Carrier) else merged
+
+    return merge
 
 
 class _Lifecycle:
@@ -163,7 +176,15 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_CONFIG, "_set_config_context", _config_context, True),
     ("langgraph._internal._runnable", "_set_config_context", _config_context, True),
     (_CONFIG, "_get_langsmith_inheritable_metadata_from_config", _configurable, False),
+    ("langgraph._internal._config", "_get_tracing_metadata_defaults", _configurable, False),
     ("langchain_core.callbacks.manager", "_configure", _configure, True),
+    (_CONFIG, "_merge_metadata_dicts", _merge_metadata, False),
+    (f"{_RUNNABLES}.base:RunnableSequence", "batch", calls.sync_carrier, True),
+    (f"{_RUNNABLES}.base:RunnableSequence", "abatch", calls.async_carrier, True),
+    (f"{_RUNNABLES}.base:RunnableParallel", "invoke", calls.sync_carrier, True),
+    (f"{_RUNNABLES}.base:RunnableParallel", "ainvoke", calls.async_carrier, True),
+    (f"{_RUNNABLES}.fallbacks:RunnableWithFallbacks", "batch", calls.sync_carrier, True),
+    (f"{_RUNNABLES}.fallbacks:RunnableWithFallbacks", "abatch", calls.async_carrier, True),
     (_CHAT, "_generate_with_cache", calls.sync_call_of_manager, True),
     (_CHAT, "_agenerate_with_cache", calls.async_call_of_manager, True),
     (_TEXT, "_generate_helper", calls.sync_call_of_manager, True),

@@ -13,6 +13,7 @@ from opentelemetry import context as otel_context
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
 from lucidic_adapters.langchain._bridge_streams import AsyncSteps, SyncSteps
 from lucidic_adapters.langchain._runs import RUNS, Run
+from lucidic_adapters.langchain._sessions import carrying
 
 
 try:
@@ -172,6 +173,26 @@ def async_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., A
         return call
 
     return wrap
+
+
+def sync_carrier(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a call that keeps ``configurable`` from the callbacks of its run."""
+
+    @wraps(original)
+    def call(self: Any, given: Any, config: Any = None, **kwargs: Any) -> Any:
+        return original(self, given, carrying(config), **kwargs)
+
+    return call
+
+
+def async_carrier(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Wrap a coroutine that keeps ``configurable`` from the callbacks of its run."""
+
+    @wraps(original)
+    async def call(self: Any, given: Any, config: Any = None, **kwargs: Any) -> Any:
+        return await original(self, given, carrying(config), **kwargs)
+
+    return call
 
 
 def chain_start(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:

@@ -21,10 +21,30 @@ class Carrier(dict[str, Any]):
         super().__init__(values)
         self.configurable = configurable
 
+    def copy(self) -> Carrier:
+        """Return a copy that remembers the same: LangChain copies the metadata of a call's config."""
+        return Carrier(self, self.configurable)
+
+
+def carrying(config: Any) -> Any:
+    """Return a call's config, or list of them, with ``configurable`` remembered by its metadata."""
+    if isinstance(config, list):
+        return [carrying(item) for item in config]
+    configurable = config.get("configurable") if isinstance(config, Mapping) else None
+    if not configurable:
+        return config
+    return {**config, "metadata": Carrier(config.get("metadata") or {}, configurable)}
+
 
 def session_ids(metadata: Mapping[str, Any] | None, keys: tuple[str, ...]) -> tuple[FrameworkID, ...]:
-    """Return the ids that name the session of a root run, the strongest first."""
+    """Return the ids that name the session of a root run, the strongest first.
+
+    What LangGraph copies from ``configurable`` into the metadata counts as ``configurable``'s.
+    """
     found = framework_ids(metadata, "langchain.metadata", keys=keys)
-    if isinstance(metadata, Carrier):
-        return (*found, *framework_ids(metadata.configurable, "langchain.configurable", keys=keys))
-    return found
+    if not isinstance(metadata, Carrier):
+        return found
+    configurable = framework_ids(metadata.configurable, "langchain.configurable", keys=keys)
+    places = {(item.source.rpartition(".")[2], item.value) for item in configurable}
+    own = (item for item in found if (item.source.rpartition(".")[2], item.value) not in places)
+    return (*own, *configurable)
