@@ -60,7 +60,9 @@ def assert_whole(captured, sessions, names):
         assert sorted(names) == sorted(span.name for span in spans)
         assert 1 == len({span.context.trace_id for span in spans})
         ids = {span.context.span_id for span in spans}
-        assert [None] == [span.parent for span in spans if span.parent is None or span.parent.span_id not in ids]
+        assert [None] == [
+            span.parent for span in spans if span.parent is None or span.parent.span_id not in ids
+        ]
 
 
 NAMES = [
@@ -134,7 +136,9 @@ async def test_agents_as_tools_three_deep_keep_apart(traced, scripted):
     agent = made.agent("L3")
     for level in ("L2", "L1"):
         agent = made.agent(level, tools=[agent.as_tool("ask", "Ask.")])
-    await asyncio.gather(*(Runner.run(agent, "Go", run_config=RunConfig(group_id=f"g-{n}")) for n in range(6)))
+    await asyncio.gather(
+        *(Runner.run(agent, "Go", run_config=RunConfig(group_id=f"g-{n}")) for n in range(6))
+    )
     names = [span.name for spans in list(by_session(traced).values())[:1] for span in spans]
     assert_whole(traced, [f"g-{number}" for number in range(6)], names)
     graph = {span.name: span.attributes.get("graph.node.parent_id") for span in traced.spans}

@@ -230,7 +230,9 @@ async def test_other_processors_stay(captured, scripted):
     seen = []
 
     class Mine(agents.tracing.TracingProcessor):
-        def on_trace_start(self, trace): seen.append(trace.name)
+        def on_trace_start(self, trace):
+            seen.append(trace.name)
+
         def on_trace_end(self, trace): ...
         def on_span_start(self, span): ...
         def on_span_end(self, span): ...
