@@ -18,6 +18,7 @@ from lucidic._lifecycle import LifecycleManager
 from lucidic._open_records import OpenRecords
 from lucidic._providers import Instrumentation, instrument
 from lucidic._spans._correlation import SessionFrom
+from lucidic._spans._ids import with_chosen_ids
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import StampProcessor
 from lucidic._spans._tracer import AdapterTracer
@@ -150,7 +151,7 @@ class Runtime:
         def current_tracer() -> Tracer:
             target = runtime().provider(provider)
             if not cached or cached[0][0] is not target:
-                cached[:] = [(target, _roomy(target.get_tracer(scope, version)))]
+                cached[:] = [(target, with_chosen_ids(_roomy(target.get_tracer(scope, version))))]
             return cached[0][1]
 
         return AdapterTracer(

@@ -38,6 +38,7 @@ from lucidic._spans._facts import (
     Usage,
     Video,
 )
+from lucidic._spans._ids import chosen_trace_id
 from lucidic._spans._json import clean, dumps, json_object
 from lucidic._spans._messages import message_attributes
 from lucidic._spans._openinference import (
@@ -82,6 +83,7 @@ __all__ = [
     "Usage",
     "Video",
     "agent_attributes",
+    "chosen_trace_id",
     "clean",
     "deepest",
     "dumps",

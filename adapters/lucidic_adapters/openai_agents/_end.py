@@ -32,6 +32,8 @@ def end_span(
     """
     live = work.live
     error = error or work.tool_error
+    if work.kind == "function" and error is not None and error.__cause__ is not None:
+        error = error.__cause__  # the SDK wraps what a tool raised
     if told is None and is_cancellation(error):
         live.end(ok=False, attributes={**attributes, CANCELLED: True}, end_time=end_time)
     elif told is None and error is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Final
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from agents.tracing import Span, Trace, TracingProcessor, get_current_span, get_current_trace, traces
@@ -20,6 +22,7 @@ from lucidic.adapterkit import (
     FrameworkID,
     LiveSpan,
     SessionFrom,
+    chosen_trace_id,
     deepest,
     guarded,
     make_tracer,
@@ -40,8 +43,9 @@ _WITHOUT_CALLBACKS: Final = tuple(
     kind for name in ("ReattachedTrace", "NoOpTrace") if isinstance(kind := getattr(traces, name, None), type)
 )
 """Traces of which neither start nor end is told; the first one came with resumed runs (0.11)."""
-_REMEMBERED: Final = 512
-"""Ended traces of which the place and the session are kept, for a run that is resumed after its pause."""
+_REMEMBERED: Final = 4096
+"""Traces of which something is kept when they have ended, for runs that are resumed; as many as the SDK keeps."""
+_T = TypeVar("_T")
 
 
 class LucidicTracingProcessor(TracingProcessor):
@@ -89,6 +93,7 @@ class LucidicTracingProcessor(TracingProcessor):
         self._works: WeakKeyDictionary[Span[Any], Work] = WeakKeyDictionary()
         self._by_id: WeakValueDictionary[str, Work] = WeakValueDictionary()
         self._ended: OrderedDict[str, tuple[SpanContext, str | None]] = OrderedDict()
+        self._used_ids: OrderedDict[str, None] = OrderedDict()
         self._on_idle: Callable[[], None] | None = None
 
     def on_trace_start(self, trace: Trace) -> None:
@@ -194,15 +199,28 @@ class LucidicTracingProcessor(TracingProcessor):
     def _begin(self, trace: Trace, call: RunCall | None) -> Work:
         flow = Flow(trace.trace_id)
         self._flows[trace] = flow
-        live = self._tracer.start(
-            trace.name,
-            "CHAIN",
-            framework=session_ids(call, trace, self._options.session_keys),
-            attributes=_translate.trace_attributes(trace) | id_attributes(call, trace),
-        )
+        with self._trace_id_of(trace):
+            live = self._tracer.start(
+                trace.name,
+                "CHAIN",
+                framework=session_ids(call, trace, self._options.session_keys),
+                attributes=_translate.trace_attributes(trace) | id_attributes(call, trace),
+            )
         root = Work(live, TRACE, flow, None, trace.name)
         _open(root, call)
         return root
+
+    def _trace_id_of(self, trace: Trace) -> AbstractContextManager[None]:
+        """Make the trace's id from the SDK's, so that a run goes on in its trace in another process.
+
+        Once only: the same id again in this process is another workflow. The SDK's ids are UUIDs, of which
+        not all bits are random, and samplers decide by the bits: so the id is hashed.
+        """
+        if trace.trace_id in self._used_ids:
+            return nullcontext()
+        _keep(self._used_ids, trace.trace_id, None)
+        digest = blake2b(trace.trace_id.encode(errors="replace"), digest_size=16).digest()
+        return chosen_trace_id(int.from_bytes(digest, "big"))
 
     def _flow_of(self, span: Span[Any], trace: Trace | None) -> Flow | None:
         """Return the trace of a span without an open parent, also where its start was not seen."""
@@ -280,9 +298,7 @@ class LucidicTracingProcessor(TracingProcessor):
         """Keep the place and the session of a trace that ends, for a run that is resumed."""
         flow.ended = True
         if flow.context is not None and flow.context.is_valid:
-            self._ended[flow.trace_id] = (flow.context, flow.session_id)
-            while len(self._ended) > _REMEMBERED:
-                self._ended.popitem(last=False)
+            _keep(self._ended, flow.trace_id, (flow.context, flow.session_id))
 
     def _ids(self, flow: Flow, call: RunCall | None, trace: Trace | None) -> tuple[FrameworkID, ...]:
         """Return the ids that count: a run's own, and as long as no session is known those of the workflow."""
@@ -291,6 +307,12 @@ class LucidicTracingProcessor(TracingProcessor):
                 return ()
             call = None if flow.root is None else flow.root.call
         return session_ids(call, trace, self._options.session_keys)
+
+
+def _keep(kept: OrderedDict[str, _T], key: str, value: _T) -> None:
+    kept[key] = value
+    while len(kept) > _REMEMBERED:
+        kept.popitem(last=False)
 
 
 def _open(work: Work, call: RunCall | None) -> None:

@@ -45,6 +45,14 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
+async def run(agent, words, *, streamed):
+    if not streamed:
+        await Runner.run(agent, words)
+        return
+    async for _ in Runner.run_streamed(agent, words).stream_events():
+        pass
+
+
 def spans_of(captured, kind):
     return [s for s in captured.spans if s.attributes["openinference.span.kind"] == kind]
 
@@ -68,11 +76,7 @@ async def test_a_run_with_a_tool_reads_and_is_well_formed(traced, scripted, chat
     agent = made.agent("Guide", chat=chat, instructions="Be brief.", tools=[weather])
     agent.model_settings = ModelSettings(include_usage=True, temperature=0.5)
     with lai.bind_session("s-content-0001"):
-        if streamed:
-            async for _ in Runner.run_streamed(agent, "How is Rome?").stream_events():
-                pass
-        else:
-            await Runner.run(agent, "How is Rome?")
+        await run(agent, "How is Rome?", streamed=streamed)
     assert_openinference(traced.spans, level="warning")
     root, (first, second) = traced.named("Agent workflow"), spans_of(traced, "LLM")
     for span in (root, traced.named("run Agent workflow"), traced.named("Guide")):
@@ -231,11 +235,7 @@ async def test_a_tripwire_is_the_runs_error(traced, scripted, streamed):
     """The guardrail is marked as triggered, and the run and its workflow fail with the reason."""
     agent = scripted(["Done."]).agent(input_guardrails=[InputGuardrail(tripwire, name="wire")])
     with pytest.raises(InputGuardrailTripwireTriggered):
-        if streamed:
-            async for _ in Runner.run_streamed(agent, "A poem").stream_events():
-                pass
-        else:
-            await Runner.run(agent, "A poem")
+        await run(agent, "A poem", streamed=streamed)
     assert traced.named("wire").attributes["openai_agents.guardrail.triggered"] is True
     for name in ("Agent workflow", "run Agent workflow"):
         assert StatusCode.ERROR is traced.named(name).status.status_code
@@ -248,11 +248,7 @@ async def test_a_providers_error_is_everybodys_up_to_the_root(traced, scripted, 
     """A 500 fails the call, the turn, the agent, the run and the workflow; the exception is at both ends."""
     agent = scripted([Reply(status=500, error="out of coffee")]).agent(chat=chat)
     with pytest.raises(Exception, match="out of coffee"):
-        if streamed:
-            async for _ in Runner.run_streamed(agent, "Hi").stream_events():
-                pass
-        else:
-            await Runner.run(agent, "Hi")
+        await run(agent, "Hi", streamed=streamed)
     assert {StatusCode.ERROR} == {span.status.status_code for span in traced.spans}
     (call,) = spans_of(traced, "LLM")
     for span in (call, traced.named("Agent workflow")):
