@@ -58,7 +58,7 @@ def script(*answers):
     return FunctionModel(answer, model_name="scripted")
 
 
-def call(name, call_id="call-1", **arguments):
+def call(name, call_id="call-1", /, **arguments):
     """Make a tool call."""
     return ToolCallPart(name, arguments, tool_call_id=call_id)
 
