@@ -97,7 +97,7 @@ def model_call(span: FrameworkSpan) -> dict[str, Any]:
     sent = request.messages if request is not None else ()
     parameters = request.parameters if request is not None else None
     inputs = _messages.input_messages(sent, _messages.instructions_of(sent, parameters), binary=binary)
-    outputs = [] if response is None else [_messages.response_message(response, binary=binary)]
+    outputs = [] if response is None else _messages.response_messages(response, binary=binary)
     tools = _parameters.tools(parameters, native.get("gen_ai.system"))
     found = llm_attributes(
         provider=native.get("gen_ai.provider.name") or native.get("gen_ai.system"),

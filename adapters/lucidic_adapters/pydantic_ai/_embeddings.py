@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from openinference.semconv.trace import SpanAttributes
 from opentelemetry import context as otel_context
 
 from lucidic.adapterkit import (
@@ -17,7 +16,6 @@ from lucidic.adapterkit import (
     embedding_attributes,
     guarded,
     io_attributes,
-    provider_name,
 )
 
 
@@ -57,8 +55,7 @@ def _asked(model: Any, inputs: str | Sequence[str], settings: Mapping[str, Any] 
         merged = {**(getattr(model, "settings", None) or {}), **(settings or {})}
         given = {key: value for key, value in merged.items() if not key.startswith("extra_")}
         found = embedding_attributes(model=model.model_name, texts=texts, invocation_parameters=given)
-        found |= io_attributes(texts[0] if len(texts) == 1 else texts)
-        found[SpanAttributes.LLM_PROVIDER] = provider_name(model.system)
+        found |= io_attributes("\n".join(texts))
     return found
 
 

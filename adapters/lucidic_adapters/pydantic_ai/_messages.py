@@ -43,7 +43,7 @@ def input_messages(
         if isinstance(message, ModelRequest):
             found.extend(_request_messages(message, binary=binary))
         elif isinstance(message, ModelResponse):
-            found.append(response_message(message, binary=binary))
+            found.extend(response_messages(message, binary=binary))
     if instructions:
         place = next((i for i, message in enumerate(found) if message.role != "system"), len(found))
         found.insert(place, Message("system", instructions))
@@ -177,40 +177,43 @@ def _data_uri(item: Any) -> str:
     return f"data:{_media_type(item) or 'application/octet-stream'};base64,{item.base64}"
 
 
-def response_message(response: ModelResponse, *, binary: bool = True) -> Message:
-    """Return what a model answered: text, thoughts and files in order, and the calls it asks for."""
+def response_messages(response: ModelResponse, *, binary: bool = True) -> list[Message]:
+    """Return what a model answered, in order.
+
+    Calls stand in ``tool_calls``, which most readers know; among the parts only where something was
+    said after them. What a provider's own tool gave is a tool's message, in its place.
+    """
+    found: list[Message] = []
     parts: list[ContentPart] = []
-    calls: list[ToolCall] = []
     part: Any  # each kind has fields of its own
     for part in response.parts:
         kind: str = part.part_kind
-        if kind == "text":
-            parts.append(Text(part.content))
-        elif kind == "tool-call":
-            calls.append(_call(part))
+        if kind in ("tool-call", "builtin-tool-call"):
+            parts.append(ToolCall(id=part.tool_call_id, name=part.tool_name, arguments=part.args))
+        elif kind == "builtin-tool-return":
+            found += _assistant(parts)
+            parts = []
+            found.append(_tool_message(part, binary=binary))
         elif kind == "thinking":
             parts.append(_reasoning(part))
-        elif kind == "builtin-tool-call":
-            calls.append(_call(part))
-        elif kind == "builtin-tool-return":
-            parts.append(_builtin_return(part))
         elif kind == "file":
             parts.extend(content_parts([part.content], binary=binary))
         elif content := getattr(part, "content", None) or getattr(part, "transcript", None):
             parts.append(Text(content if isinstance(content, str) else dumps(content)))
     refusal = refusal_of(response)
-    if refusal and not any(isinstance(part, Text) and part.text.strip() for part in parts):
+    if refusal and not any(isinstance(said, Text) and said.text.strip() for said in parts):
         parts.append(Text(refusal))
-    return Message("assistant", parts, tool_calls=calls)
+    return found + (_assistant(parts) or ([] if found else [Message("assistant")]))
 
 
-def _call(part: Any) -> ToolCall:
-    return ToolCall(id=part.tool_call_id, name=part.tool_name, arguments=part.args)
-
-
-def _builtin_return(part: Any) -> ContentPart:
-    """Return what a provider's own tool gave: part of the answer, in the provider's words."""
-    return Text(_response_text(part))
+def _assistant(parts: Sequence[ContentPart]) -> list[Message]:
+    if not parts:
+        return []
+    said = [part for part in parts if not isinstance(part, ToolCall)]
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    if calls and list(parts[: len(said)]) != said:
+        return [Message("assistant", list(parts))]
+    return [Message("assistant", said, tool_calls=calls)]
 
 
 def _reasoning(part: Any) -> Reasoning:
