@@ -17,6 +17,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from lucidic import _binding
 from lucidic._binding import Binding
 from lucidic._drive import drive
+from lucidic._spans._processor import stamp_server_ancestors
 from lucidic._spans._state import current_state
 
 
@@ -41,6 +42,7 @@ def bind_here(
     if state is not None and session_id is not None:
         if state.trace.session_id is None:
             state.trace.session_id = session_id
+            stamp_server_ancestors(state, session_id)
         split = state.trace.session_id != session_id
     return _binding.bind(
         session_id,

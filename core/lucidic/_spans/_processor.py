@@ -180,7 +180,7 @@ class StampProcessor(SpanProcessor):
             return
         if trace_state.session_id is None:
             trace_state.session_id = session_id
-            _stamp_server_ancestors(plan.parent, session_id)
+            stamp_server_ancestors(plan.parent, session_id)
         self._on_session(session_id, source_of(decision))
 
 
@@ -229,7 +229,7 @@ def _explicit_id(span: Span) -> tuple[FrameworkID, ...]:
     return ()
 
 
-def _stamp_server_ancestors(state: SpanState | None, session_id: str) -> None:
+def stamp_server_ancestors(state: SpanState | None, session_id: str) -> None:
     """Write a session to the server spans above that had none: they started before it was known."""
     while state is not None and state.session_id is None:
         span = state.span
