@@ -63,6 +63,8 @@ class Outcome:
     """Spans of these that the sink refused for good."""
     refused: list[tuple[SpanEntry, str]] = field(default_factory=list)
     """Spans that go to the quarantine, with the reason."""
+    dropped: list[tuple[SpanEntry, str]] = field(default_factory=list)
+    """Spans of these that are not for this sink, with the reason under which they are counted."""
     answer: Answer = "ok"
     """What about the rest: ``retry`` later, or ``paused`` until somebody mends the configuration."""
     note: str = ""

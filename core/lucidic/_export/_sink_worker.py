@@ -102,14 +102,15 @@ class SinkWorker(Worker):
         self._answered(outcome)
         self._save()
         # A batch that was not full was all there was; the next one may wait until it is worth a request.
-        return outcome.answer == "ok" and found.full
+        return outcome.answer == "ok" and (found.full or outcome.taken < len(found.items))
 
     def _account(self, found: Gathered, outcome: Outcome) -> None:
         taken = found.items[: outcome.taken]
         spans = span_count(taken)
-        if outcome.delivered + outcome.rejected != spans:
+        if outcome.delivered + outcome.rejected + len(outcome.dropped) != spans:
             raise ValueError(f"The sink {self.name} took {spans} spans and accounts for another number.")
         refused = {id(entry) for entry, _reason in outcome.refused}
+        dropped = {id(entry): reason for entry, reason in outcome.dropped}
         # Of a partial success the number is known, and not which spans they are.
         unnamed = outcome.rejected - len(refused)
         for item, (name, _end) in zip(taken, found.ends, strict=False):
@@ -118,6 +119,8 @@ class SinkWorker(Worker):
             position = self._book.at(name)
             if id(item) in refused:
                 position.rejected += 1
+            elif id(item) in dropped:
+                position.drop(dropped[id(item)])
             elif unnamed > 0:
                 unnamed -= 1
                 position.rejected += 1
