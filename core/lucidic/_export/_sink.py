@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from lucidic._export._encode import encode_request
 from lucidic._export._payload import UNKNOWN_ORIGIN, Origin, SpanEntry
@@ -91,6 +91,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Free what the sink holds; it may be used again later."""
+        ...
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A sink that can take another one's credentials while it works."""
+
+    def renew(self, other: Any) -> None:
+        """Go on with the credentials of a sink of the same name; called from any thread."""
         ...
 
 

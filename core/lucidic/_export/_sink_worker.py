@@ -17,7 +17,7 @@ from lucidic._export._ledger import SinkState
 from lucidic._export._options import ExportOptions
 from lucidic._export._quarantine import quarantine
 from lucidic._export._retention import known_segments
-from lucidic._export._sink import Answer, Outcome, Sink, span_count
+from lucidic._export._sink import Answer, Outcome, Renewable, Sink, span_count
 from lucidic._export._worker import Worker
 
 
@@ -58,6 +58,12 @@ class SinkWorker(Worker):
     def blocked(self) -> bool:
         """See Worker: the configuration has to be mended first."""
         return self.book().state == "paused"
+
+    def renew(self, other: Sink) -> None:
+        """Let the sink go on with the other one's credentials, if it knows how to, and try at once."""
+        if isinstance(self.sink, Renewable):
+            self.sink.renew(other)
+            self.hurry()
 
     def close(self) -> None:
         """See Worker."""
