@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from openinference.semconv.trace import SpanAttributes as Key
@@ -24,7 +24,6 @@ _PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _INPUTS: Final = (Key.LLM_INPUT_MESSAGES, "gen_ai.prompt")
 _OUTPUTS: Final = (Key.LLM_OUTPUT_MESSAGES, "gen_ai.completion")
-_PLAIN: Final = frozenset({"role", "content", "tool_calls"})
 
 
 def llm_payload(span: StoredSpan, misc: dict[str, Any], error: str | None) -> dict[str, Any]:
@@ -35,14 +34,17 @@ def llm_payload(span: StoredSpan, misc: dict[str, Any], error: str | None) -> di
             attributes, Key.LLM_PROVIDER, Key.LLM_SYSTEM, "gen_ai.provider.name", "gen_ai.system"
         ),
         "model": _content.model(span) or "unknown",
-        "messages": _take_messages(attributes, misc["attributes"], _INPUTS, "gen_ai.input.messages"),
+        "messages": _messages(attributes, _INPUTS, "gen_ai.input.messages"),
         "params": _params(attributes),
     }
     if not request["messages"] and Key.INPUT_VALUE in attributes:
         request["messages"] = [{"role": "user", "content": attributes[Key.INPUT_VALUE]}]
+    response = _response(attributes)
+    _drop_said(misc["attributes"], _INPUTS, request["messages"])
+    _drop_said(misc["attributes"], _OUTPUTS, response)
     payload: dict[str, Any] = {
         "request": request,
-        "response": _response(attributes, misc["attributes"]),
+        "response": response,
         "usage": _usage(span),
         "status": "success" if error is None else "error",
     }
@@ -76,7 +78,7 @@ def _usage(span: StoredSpan) -> dict[str, Any]:
     return usage
 
 
-def _response(attributes: Mapping[str, JSONValue], rest: dict[str, Any]) -> dict[str, Any]:
+def _response(attributes: Mapping[str, JSONValue]) -> dict[str, Any]:
     messages = _messages(attributes, _OUTPUTS, "gen_ai.output.messages")
     response: dict[str, Any] = {"raw": None}
     texts = [text for message in messages if (text := _text(message.get("content")))]
@@ -90,31 +92,26 @@ def _response(attributes: Mapping[str, JSONValue], rest: dict[str, Any]) -> dict
         response["tool_calls"] = calls
     if thinking:
         response["thinking"] = thinking
-    if (
-        len(messages) == 1
-        and not messages[0].keys() - _PLAIN
-        and isinstance(messages[0].get("content", ""), str)
-    ):
-        # Text and calls are all that this one message holds; several, or parts with images, stay as they are.
-        _drop(rest, _OUTPUTS)
     return response
 
 
-def _take_messages(
-    attributes: Mapping[str, JSONValue], rest: dict[str, Any], prefixes: tuple[str, ...], whole: str
-) -> list[dict[str, Any]]:
-    messages = _messages(attributes, prefixes, whole)
-    _drop(rest, prefixes)
-    return messages
-
-
-def _drop(rest: dict[str, Any], prefixes: tuple[str, ...]) -> None:
+def _drop_said(rest: dict[str, Any], prefixes: tuple[str, ...], said: Any) -> None:
+    """Drop the flattened attributes whose texts are said elsewhere in full; all others stay."""
+    texts = set(_leaves(said))
     for prefix in prefixes:
-        found = keys_below(rest, prefix)
-        for key in found:
-            del rest[key]
-        if found:
-            return
+        for key in keys_below(rest, prefix):
+            if isinstance(rest[key], str) and rest[key] in texts:
+                del rest[key]
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def _messages(
