@@ -116,7 +116,6 @@ class Opening:
         if settings != run.settings:
             run.configure(settings)
         run.provider()
-        finish_on_signals()
         for provider in self.providers:
             run.use_provider(provider)
 
