@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+import lucidic as lai
 from lucidic._export import _hosted_registry
 from lucidic.testing import FakeLucidic
 
@@ -37,3 +38,5 @@ def hosted(fake, monkeypatch):
         monkeypatch.setenv("LUCIDIC_AGENT_ID", "agent-1")
         yield fake
         fake.heal()
+        fake.denied.clear()
+        lai.shutdown()

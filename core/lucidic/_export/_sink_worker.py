@@ -52,7 +52,12 @@ class SinkWorker(Worker):
     def reached(self, targets: Mapping[str, int]) -> bool:
         """See Worker."""
         positions = self.book().positions
-        return all(name in positions and positions[name].offset >= size for name, size in targets.items())
+        return all(
+            name in positions and positions[name].offset >= size
+            for name, size in targets.items()
+            # What was written before the sink was added is not for it.
+            if self._gatherer.is_mine(name)
+        )
 
     @property
     def blocked(self) -> bool:
