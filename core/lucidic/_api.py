@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import Unpack
 
@@ -14,12 +14,15 @@ from lucidic._guard import logger
 from lucidic._ids import check_session_id, new_session_id
 from lucidic._lifecycle import failure
 from lucidic._manage import stored_session
-from lucidic._opening import Opening, SessionOptions
+from lucidic._opening import Opening, SessionOptions, hosted_registry
 from lucidic._runtime import runtime
 from lucidic._scope import Entering, Scope, SessionScope
 from lucidic._spans._state import current_state
 from lucidic.errors import SessionActiveError, SessionFinishedError, SessionNotFoundError
 
+
+if TYPE_CHECKING:
+    from lucidic._export._hosted_registry import HostedRegistry
 
 _R = TypeVar("_R")
 
@@ -41,7 +44,7 @@ def init(session_name: str | None = None, **options: Unpack[SessionOptions]) -> 
         The session's id.
 
     Raises:
-        APIKeyVerificationError: The hosted API is asked for and a credential is missing.
+        APIKeyVerificationError: The hosted API is asked for and a credential is missing or refused.
         ConfigurationError: An option holds what cannot be used.
         InvalidSessionIDError: ``session_id`` is empty or not text.
         MissingDependencyError: The framework of a provider is not installed.
@@ -153,7 +156,7 @@ def continue_session(
         SessionNotFoundError: The session is not known.
         SessionFinishedError: It is finished, and ``reopen`` is not set.
         SessionActiveError: Another session is active in this context.
-        APIKeyVerificationError: The hosted API is asked for and a credential is missing.
+        APIKeyVerificationError: The hosted API is asked for and a credential is missing or refused.
 
     """
     given: SessionOptions = {
@@ -171,7 +174,7 @@ def continue_session(
     active = _active_here()
     if active is not None and active != chosen:
         raise SessionActiveError(chosen, active)
-    _check_state(chosen, reopen=reopen)
+    _check_state(chosen, hosted_registry(opening.settings()), reopen=reopen)
     opening.apply(forget_mask=all(known == chosen for known in run.lifecycle.open_ids()))
     if not (active == chosen and run.lifecycle.is_open(chosen)):
         ends = run.settings.auto_end if auto_end is None else auto_end
@@ -187,19 +190,21 @@ def _active_here() -> str | None:
     return _binding.ambient().session_id
 
 
-def _check_state(session_id: str, *, reopen: bool) -> None:
+def _check_state(session_id: str, registry: HostedRegistry | None, *, reopen: bool) -> None:
     run = runtime()
     if run.lifecycle.is_open(session_id):
         return
     finished = run.lifecycle.is_finished_here(session_id)
     if not finished:
         known = stored_session(session_id)
-        if known is None:
+        # The hosted API may know of a session, or of its end, from another machine.
+        remote = None if registry is None else registry.find(session_id)
+        if known is None and remote is None:
             raise SessionNotFoundError(
                 session_id,
                 way_out="Check the id with `lucidic sessions`, or begin it with "
                 f"lai.init(session_id={session_id!r}).",
             )
-        finished = known.state == "finished"
+        finished = remote == "finished" or (known is not None and known.state == "finished")
     if finished and not reopen:
         raise SessionFinishedError(session_id)

@@ -91,6 +91,11 @@ class Settings:
         """Return settings that mask nothing."""
         return replace(self, masking_function=None, origins={**self.origins, "masking_function": "default"})
 
+    @property
+    def hosted(self) -> tuple[str | None, str | None]:
+        """Key and agent id for the hosted API, as far as they are given."""
+        return self.api_key, self.agent_id
+
     def require_credentials(self) -> tuple[str, str]:
         """Return key and agent id for the hosted API.
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import TypedDict
 
-from lucidic._config import MaskingFunction, check_session_from
+from lucidic._config import MaskingFunction, Settings, check_session_from
 from lucidic._ids import check_session_id
 from lucidic._providers import provider_names
 from lucidic._records import JSONValue
 from lucidic._runtime import runtime
 from lucidic._spans._correlation import SessionFrom
 from lucidic.errors import ConfigurationError
+
+
+if TYPE_CHECKING:
+    from lucidic._export._hosted_registry import HostedRegistry
 
 
 class SessionOptions(TypedDict, total=False):
@@ -69,6 +73,7 @@ class Opening:
         _refuse_unknown(function, options)
         given = {name: value for name, value in options.items() if value is not None}
         session_id = given.get("session_id")
+        self._asks = function != "session"
         self.session_id: str | None = None if session_id is None else check_session_id(session_id)
         self.auto_end: bool | None = given.get("auto_end")
         self.providers = provider_names(given.get("providers", ()))
@@ -84,6 +89,10 @@ class Opening:
         self.fields.update({name: given[name] for name in _FIELDS if name in given})
         self.fields.update({name: _texts(name, given[name]) for name in _LISTS if name in given})
 
+    def settings(self) -> Settings:
+        """Return the process's settings with those given here."""
+        return runtime().settings.with_arguments(**self._settings)
+
     def apply(self, *, forget_mask: bool = False) -> None:
         """Take the settings and switch on what was asked for.
 
@@ -91,21 +100,41 @@ class Opening:
             forget_mask: Without a masking function given now, an earlier one ends.
 
         Raises:
-            APIKeyVerificationError: The hosted API is asked for and a credential is missing.
+            APIKeyVerificationError: The hosted API is asked for and a credential is missing or refused.
             MissingDependencyError: The framework of a provider is not installed.
 
         """
         run = runtime()
-        settings = run.settings.with_arguments(**self._settings)
+        settings = self.settings()
         if forget_mask and "masking_function" not in self._settings:
             settings = settings.without_masking()
         if settings.api_key or settings.agent_id:
             settings.require_credentials()
+        # A block must open at once, on an event loop too: it leaves a refused key to the sink.
+        if self._asks and (registry := hosted_registry(settings)) is not None:
+            registry.check_key()
         if settings != run.settings:
             run.configure(settings)
         run.provider()
         for provider in self.providers:
             run.use_provider(provider)
+
+
+def hosted_registry(settings: Settings) -> HostedRegistry | None:
+    """Return the hosted API for explicit calls; None without a key.
+
+    Raises:
+        APIKeyVerificationError: There is a key and no agent id.
+        ConfigurationError: A variable of the hosted API holds what cannot be used.
+
+    """
+    if not settings.api_key:
+        return None
+    from lucidic._export._hosted_config import FOLDER, hosted_config
+    from lucidic._export._hosted_registry import HostedRegistry
+
+    config = hosted_config(*settings.require_credentials())
+    return HostedRegistry(config=config, folder=settings.home / FOLDER)
 
 
 def _refuse_unknown(function: str, options: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from lucidic.errors import ConfigurationError
 
 
 if TYPE_CHECKING:
-    from lucidic._export import Exporter
+    from lucidic._export import Exporter, Sink
 
 _MANY_ATTRIBUTES = 10_000
 """OpenInference's own provider has the same limit."""
@@ -103,6 +103,9 @@ class Runtime:
             if self._exporter is not None and settings.home != self.settings.home:
                 self._exporter.shutdown(self.settings.exit_budget)
                 self._exporter = None
+            if self._exporter is not None and settings.hosted != self.settings.hosted:
+                for sink in _configured_sinks(settings):
+                    self._exporter.add_sink(sink)
             self.settings = settings
             self._privacy = None
             if not settings.threading and (carrying := self.instrumentations.pop("threading", None)):
@@ -274,8 +277,14 @@ def _limits() -> SpanLimits:
 
 
 def _make_exporter(settings: Settings) -> Exporter:
-    """Make the exporter; a sink that cannot be made costs a log line, the others and the store go on."""
     from lucidic._export import Exporter, ExportOptions
+
+    options = ExportOptions(exit_budget=settings.exit_budget)
+    return Exporter(settings.home, options=options, sinks=_configured_sinks(settings))
+
+
+def _configured_sinks(settings: Settings) -> list[Sink]:
+    """Make the sinks; one that cannot be made costs a log line, the others and the store go on."""
     from lucidic.sinks import CONFIGURED
 
     sinks = []
@@ -285,7 +294,7 @@ def _make_exporter(settings: Settings) -> Exporter:
                 sinks.append(sink)
         except ConfigurationError as error:
             logger.warning("lucidic: one sink is left out; spans are kept in the local store: %s", error)
-    return Exporter(settings.home, options=ExportOptions(exit_budget=settings.exit_budget), sinks=sinks)
+    return sinks
 
 
 def _init_ids() -> tuple[str, ...]:

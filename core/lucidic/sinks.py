@@ -1,7 +1,7 @@
 """Where spans go besides the local store.
 
 Sinks come from the environment (``LUCIDIC_OTLP_ENDPOINT`` or the standard ``OTEL_EXPORTER_OTLP_*``
-variables, ``LUCIDIC_JSONL``), or from code::
+variables, ``LUCIDIC_JSONL``, ``LUCIDIC_API_KEY`` with ``LUCIDIC_AGENT_ID``), or from code::
 
     lai.add_sink(sinks.otlp("http://localhost:6006", headers={"authorization": "Bearer …"}))
     lai.add_sink(sinks.JSONLinesSink("traces.jsonl"))
@@ -76,5 +76,17 @@ def _configured_jsonl(settings: Settings) -> Sink | None:
     return JSONLinesSink(Path(settings.jsonl), per_session=settings.jsonl_per_session)
 
 
-CONFIGURED: tuple[Callable[[Settings], Sink | None], ...] = (_configured_otlp, _configured_jsonl)
+def _configured_hosted(settings: Settings) -> Sink | None:
+    if not settings.api_key:
+        return None
+    from lucidic._export._hosted_sink import hosted_sink
+
+    return hosted_sink(settings)
+
+
+CONFIGURED: tuple[Callable[[Settings], Sink | None], ...] = (
+    _configured_otlp,
+    _configured_jsonl,
+    _configured_hosted,
+)
 """What makes a sink where the settings ask for it; each raises ``ConfigurationError`` for itself."""

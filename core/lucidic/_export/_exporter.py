@@ -129,8 +129,11 @@ class Exporter:
             return
 
     def add_sink(self, sink: Sink) -> None:
-        """Deliver the spans that end from now on to one more sink; one of the same name stays as it is."""
+        """Deliver the spans that end from now on to one more sink; one of the same name stays, with new credentials."""
         if sink.name in self.sink_names():
+            for known in self.sink_workers:
+                if known.name == sink.name:
+                    known.renew(sink)
             return
         worker = self._worker(sink)
         self.sink_workers = (*self.sink_workers, worker)

@@ -56,7 +56,7 @@ class Gatherer:
             if position is not None and position.done_ns is not None:
                 continue
             with contextlib.suppress(OSError):
-                if self._is_mine(name) and self._read(name, position.offset if position else 0, found):
+                if self.is_mine(name) and self._read(name, position.offset if position else 0, found):
                     break
         return found
 
@@ -64,7 +64,8 @@ class Gatherer:
         """Make the batch that a sink is given."""
         return Batch(tuple(found.items), self._origins)
 
-    def _is_mine(self, name: str) -> bool:
+    def is_mine(self, name: str) -> bool:
+        """Tell whether a segment's records are for this sink; may be asked from any thread."""
         if name not in self._mine:
             # A damaged header does not say whom the spans are for: then they stay here, in the local store.
             self._mine[name] = self._sink in (read_header(self._spool / name) or {}).get("sinks", ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from lucidic._export._encode import encode_request
 from lucidic._export._payload import UNKNOWN_ORIGIN, Origin, SpanEntry
@@ -63,6 +63,8 @@ class Outcome:
     """Spans of these that the sink refused for good."""
     refused: list[tuple[SpanEntry, str]] = field(default_factory=list)
     """Spans that go to the quarantine, with the reason."""
+    dropped: list[tuple[SpanEntry, str]] = field(default_factory=list)
+    """Spans of these that are not for this sink, with the reason under which they are counted."""
     answer: Answer = "ok"
     """What about the rest: ``retry`` later, or ``paused`` until somebody mends the configuration."""
     note: str = ""
@@ -89,6 +91,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Free what the sink holds; it may be used again later."""
+        ...
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A sink that can take another one's credentials while it works."""
+
+    def renew(self, other: Any) -> None:
+        """Go on with the credentials of a sink of the same name; called from any thread."""
         ...
 
 

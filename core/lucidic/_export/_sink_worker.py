@@ -17,7 +17,7 @@ from lucidic._export._ledger import SinkState
 from lucidic._export._options import ExportOptions
 from lucidic._export._quarantine import quarantine
 from lucidic._export._retention import known_segments
-from lucidic._export._sink import Answer, Outcome, Sink, span_count
+from lucidic._export._sink import Answer, Outcome, Renewable, Sink, span_count
 from lucidic._export._worker import Worker
 
 
@@ -52,12 +52,23 @@ class SinkWorker(Worker):
     def reached(self, targets: Mapping[str, int]) -> bool:
         """See Worker."""
         positions = self.book().positions
-        return all(name in positions and positions[name].offset >= size for name, size in targets.items())
+        return all(
+            name in positions and positions[name].offset >= size
+            for name, size in targets.items()
+            # What was written before the sink was added is not for it.
+            if self._gatherer.is_mine(name)
+        )
 
     @property
     def blocked(self) -> bool:
         """See Worker: the configuration has to be mended first."""
         return self.book().state == "paused"
+
+    def renew(self, other: Sink) -> None:
+        """Let the sink go on with the other one's credentials, if it knows how to, and try at once."""
+        if isinstance(self.sink, Renewable):
+            self.sink.renew(other)
+            self.hurry()
 
     def close(self) -> None:
         """See Worker."""
@@ -102,14 +113,15 @@ class SinkWorker(Worker):
         self._answered(outcome)
         self._save()
         # A batch that was not full was all there was; the next one may wait until it is worth a request.
-        return outcome.answer == "ok" and found.full
+        return outcome.answer == "ok" and (found.full or outcome.taken < len(found.items))
 
     def _account(self, found: Gathered, outcome: Outcome) -> None:
         taken = found.items[: outcome.taken]
         spans = span_count(taken)
-        if outcome.delivered + outcome.rejected != spans:
+        if outcome.delivered + outcome.rejected + len(outcome.dropped) != spans:
             raise ValueError(f"The sink {self.name} took {spans} spans and accounts for another number.")
         refused = {id(entry) for entry, _reason in outcome.refused}
+        dropped = {id(entry): reason for entry, reason in outcome.dropped}
         # Of a partial success the number is known, and not which spans they are.
         unnamed = outcome.rejected - len(refused)
         for item, (name, _end) in zip(taken, found.ends, strict=False):
@@ -118,6 +130,8 @@ class SinkWorker(Worker):
             position = self._book.at(name)
             if id(item) in refused:
                 position.rejected += 1
+            elif id(item) in dropped:
+                position.drop(dropped[id(item)])
             elif unnamed > 0:
                 unnamed -= 1
                 position.rejected += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lucidic.testing._capture import CapturedSpans, capture_spans, session_id_of
+from lucidic.testing._hosted_server import FakeLucidic, HostedRequest, HostedSession
 from lucidic.testing._openinference import assert_openinference, validate_openinference
 from lucidic.testing._openinference_rules import Violation
 from lucidic.testing._scripted_reply import Reply, ToolCall, Usage
@@ -12,6 +13,9 @@ from lucidic.testing._scripted_server import ScriptedServer
 
 __all__ = [
     "CapturedSpans",
+    "FakeLucidic",
+    "HostedRequest",
+    "HostedSession",
     "Reply",
     "ScriptedRequest",
     "ScriptedServer",

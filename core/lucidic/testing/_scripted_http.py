@@ -44,20 +44,25 @@ _FORMATS: Final = {
 }
 
 
-class HTTPServer(ThreadingHTTPServer):
-    """Threads that all end on stop: whoever waits for a client or a gate is woken."""
+class LoopbackServer(ThreadingHTTPServer):
+    """Threads that all end on stop: whoever waits for a client or a gate is woken.
+
+    Args:
+        connection: handles one client's connection; it finds this server as its ``server``.
+        name: begins the names of the threads.
+    """
 
     request_queue_size = 128
     daemon_threads = True
 
-    def __init__(self, answer: Callable[[ScriptedRequest], Answer]) -> None:
-        self.answer = answer
+    def __init__(self, connection: type[BaseHTTPRequestHandler], name: str) -> None:
         self.stopping = threading.Event()
+        self._name = name
         self._lock = threading.Lock()
         self._connections: dict[threading.Thread, socket.socket] = {}
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__(("127.0.0.1", 0), connection)
         self._loop = threading.Thread(
-            target=self.serve_forever, args=(_POLL_SECONDS,), name="lucidic-scripted-server", daemon=True
+            target=self.serve_forever, args=(_POLL_SECONDS,), name=f"{name}-server", daemon=True
         )
 
     def start(self) -> None:
@@ -82,7 +87,7 @@ class HTTPServer(ThreadingHTTPServer):
         thread = threading.Thread(
             target=self._serve,
             args=(request, client_address),
-            name="lucidic-scripted-connection",
+            name=f"{self._name}-connection",
             daemon=True,
         )
         with self._lock:
@@ -100,6 +105,14 @@ class HTTPServer(ThreadingHTTPServer):
         """Say nothing of a client that left early, which is part of many a test."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
+
+
+class HTTPServer(LoopbackServer):
+    """The scripted server's routes over HTTP."""
+
+    def __init__(self, answer: Callable[[ScriptedRequest], Answer]) -> None:
+        self.answer = answer
+        super().__init__(_Connection, "lucidic-scripted")
 
 
 class _Connection(BaseHTTPRequestHandler):
