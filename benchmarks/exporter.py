@@ -128,7 +128,13 @@ def serve(plan: str) -> None:
 
     seen: set[bytes] = set()
     total = [0]
-    faults = {"503 x3": [503] * 3, "500 x3": [500] * 3, "401 x3": [401] * 3, "429": [429], "413 x3": [413] * 3}
+    faults = {
+        "503 x3": [503] * 3,
+        "500 x3": [500] * 3,
+        "401 x3": [401] * 3,
+        "429": [429],
+        "413 x3": [413] * 3,
+    }
     left = list(faults.get(plan, ()))
     lock = threading.Lock()
 
@@ -187,7 +193,18 @@ class Server:
 
 def child(stack: str, url: str, home: str, spans: int, scenario: str, rate: float) -> tuple[str, float]:
     """Run the work in a process of its own; return what it printed and its seconds."""
-    arguments = ["--stack", stack, "--url", url, "--home", home, "--spans", str(spans), "--scenario", scenario]
+    arguments = [
+        "--stack",
+        stack,
+        "--url",
+        url,
+        "--home",
+        home,
+        "--spans",
+        str(spans),
+        "--scenario",
+        scenario,
+    ]
     begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, __file__, "work", *arguments, "--rate", str(rate)],
@@ -223,7 +240,19 @@ def cost(spans: int, repeat: int) -> None:
         )
 
 
-LOSSES = ("normal", "burst", "sys.exit", "sigterm", "sigkill", "os._exit", "503 x3", "500 x3", "401 x3", "413 x3", "429")
+LOSSES = (
+    "normal",
+    "burst",
+    "sys.exit",
+    "sigterm",
+    "sigkill",
+    "os._exit",
+    "503 x3",
+    "500 x3",
+    "401 x3",
+    "413 x3",
+    "429",
+)
 
 
 def losses(spans: int) -> None:
@@ -262,7 +291,9 @@ def _recover(server: Server, url: str, home: str) -> tuple[int, dict[str, int]]:
 
 def main() -> None:
     """Run what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["cost", "losses", "work", "serve"], nargs="?", default="cost")
     parser.add_argument("--spans", type=int, default=5000)
     parser.add_argument("--repeat", type=int, default=3)

@@ -76,9 +76,7 @@ def test_credentials_as_arguments(hosted):
     lai.init(api_key="good", agent_id="other")
     lai.end_session()
     assert lai.flush(10)
-    used = {
-        (request.headers["authorization"], request.headers["x-agent-id"]) for request in hosted.requests
-    }
+    used = {(request.headers["authorization"], request.headers["x-agent-id"]) for request in hosted.requests}
     assert used == {("Api-Key good", "other")}
 
 

@@ -77,7 +77,10 @@ def test_model_call():
     attributes = llm_attributes(
         provider="openai",
         model="gpt-x",
-        input_messages=[Message(role="system", content="Be brief."), Message(role="user", content="Weather?")],
+        input_messages=[
+            Message(role="system", content="Be brief."),
+            Message(role="user", content="Weather?"),
+        ],
         output_messages=[
             Message(
                 role="assistant",

@@ -61,7 +61,9 @@ def _advice(error: BaseException) -> str:
     if "locked" in said or "busy" in said:
         return "Another process is writing a lot; try again in a moment."
     if "malformed" in said or "not a database" in said:
-        return "The damaged file is put aside: run this again, and what the journal still holds fills a new one."
+        return (
+            "The damaged file is put aside: run this again, and what the journal still holds fills a new one."
+        )
     return "Set LUCIDIC_HOME to a folder that you can write."
 
 

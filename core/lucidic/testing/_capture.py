@@ -16,7 +16,7 @@ from lucidic._spans._attributes import LUCIDIC_SESSION_ID
 
 
 if TYPE_CHECKING:
-    from lucidic._export import Exporter
+    from lucidic._export import Exporter, Sink
 
 
 class CapturedSpans:
@@ -46,6 +46,9 @@ class CapturedSpans:
     def shutdown(self, timeout: float = 2.0) -> bool:  # the exporter's signature
         """Return True: there is nothing to deliver."""
         return True
+
+    def add_sink(self, sink: Sink) -> None:
+        """Take no notice of a sink: what is captured goes nowhere else."""
 
     def clear(self) -> None:
         """Forget what was captured so far."""
