@@ -43,6 +43,8 @@ def _provider(monkeypatch, tmp_path):
         lai.shutdown()
 
 
+# The SDK's run_sync shuts its loop's generators down after each run and goes on with the loop.
+@pytest.mark.filterwarnings("ignore:asynchronous generator:ResourceWarning")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_as_it_stands(page):
     """The blocks of a page run in order, each seeing the names of those before it."""
