@@ -19,13 +19,23 @@ import sqlalchemy as sa
 from lucidic._export._book import Book, Position
 from lucidic._export._failpoints import failpoint
 from lucidic._export._fork_gate import gate
+from lucidic._export._leader import Leadership
 from lucidic._export._orphans import close_orphans
 from lucidic._export._retention import known_segments
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
 from lucidic._export._sink import Batch
 from lucidic._export._store_import import Foreign, import_segment
 from lucidic._export._store_read import read_batches, read_session, read_sessions, read_spans
-from lucidic._export._store_schema import SCHEMA_VERSION, cursors, meta, metadata, open_engine, totals, upsert
+from lucidic._export._store_schema import (
+    BUSY_SECONDS,
+    SCHEMA_VERSION,
+    cursors,
+    meta,
+    metadata,
+    open_engine,
+    totals,
+    upsert,
+)
 from lucidic._export._store_sessions import close_dead
 from lucidic._records import SessionState, StoredSession, StoredSpan
 from lucidic.errors import StoreError
@@ -33,6 +43,7 @@ from lucidic.errors import StoreError
 
 logger = logging.getLogger("lucidic.export")
 
+_TICK: Final = 0.01
 _CORRUPT: Final = ("malformed", "not a database")
 
 _abandoned: list[sa.Engine] = []
@@ -293,9 +304,22 @@ class Store:
             if self._engine is None:
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 engine = open_engine(self.path)
-                _prepare(engine)
+                with self._alone():
+                    _prepare(engine)
                 self._engine = engine
             return self._engine
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Be the only process that makes the database; wait for another one a while."""
+        lock = Leadership(self.home / "store.lock")
+        until = time.monotonic() + BUSY_SECONDS
+        while not lock.acquire() and time.monotonic() < until:
+            time.sleep(_TICK)
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextlib.contextmanager
     def _read(self) -> Generator[sa.Connection]:

@@ -5,6 +5,8 @@ SQLAlchemy Core; nothing here is SQLite's alone but the pragmas.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 SCHEMA_VERSION: Final = 1
 BUSY_SECONDS: Final = 5.0
+_BUSY_TICK: Final = 0.01
 _WAL_LIMIT: Final = 64 << 20
 
 metadata = sa.MetaData()
@@ -115,6 +118,23 @@ def open_engine(path: Path) -> sa.Engine:
 def _connected(connection: Any, _entry: ConnectionPoolEntry) -> None:
     # The driver would begin transactions on its own, and deferred ones.
     connection.isolation_level = None
+    until = time.monotonic() + BUSY_SECONDS
+    # Changing to WAL, and the first and last connection's moments, do not wait by themselves.
+    while not _set_pragmas(connection, last=time.monotonic() > until):
+        time.sleep(_BUSY_TICK)
+
+
+def _set_pragmas(connection: Any, *, last: bool) -> bool:
+    try:
+        _execute_pragmas(connection)
+    except sqlite3.OperationalError as error:
+        if last or "locked" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _execute_pragmas(connection: Any) -> None:
     cursor = connection.cursor()
     # Spans are larger than the usual page of 4 KB: pages of 16 KB cost a third less. Only a new file takes it.
     cursor.execute("PRAGMA page_size=16384")

@@ -94,6 +94,8 @@ class Worker:
         while time.monotonic() < until and self._step():
             pass
         self._leader.release()
+        with contextlib.suppress(Exception):
+            self.close()
 
     def _run(self) -> None:
         while True:
