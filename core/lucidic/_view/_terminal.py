@@ -51,7 +51,7 @@ def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], look: Look
 
 def draw_title(session: StoredSession) -> Group:
     """Return name and id of a session in one or two lines."""
-    title = Text("Session ", "dim")
+    title = Text().append("Session ", "dim")
     title.append(one_line(session.name or session.session_id), "bold")
     return Group(title, *([Text(safe(session.session_id), "dim")] if session.name else []))
 
@@ -69,7 +69,7 @@ def draw_sums(session: StoredSession) -> Text:
     sums = [count(session.traces, "turn"), count(session.spans, "span"), count(session.total_tokens, "token")]
     if session.ended_ns is not None:
         sums.insert(0, duration(session.ended_ns - session.started_ns))
-    line = Text(session.state, STATE_STYLES[session.state]).append(" · " + " · ".join(sums))
+    line = Text().append(session.state, STATE_STYLES[session.state]).append(" · " + " · ".join(sums))
     if session.errors:
         line.append(" · ").append(count(session.errors, "failed span"), "bold red")
     return line
@@ -105,7 +105,7 @@ def draw_turn(turn: _tree.Turn, look: Look = Look(), *, rootless: str = _ROOTLES
 
 
 def _heading(turn: _tree.Turn, rootless: str) -> _Timed:
-    line = Text(f"Turn {turn.number}", "bold")
+    line = Text().append(f"Turn {turn.number}", "bold")
     root = turn.root
     if root is not None and kind(root) == "CHAIN":
         line.append(f" {one_line(root.name, 40)}", "dim")
@@ -162,7 +162,7 @@ def _label(row: _tree.Row, look: Look, said: set[str]) -> Group:
     if look.full:
         parts.append(_content_table(span, said))
     elif not look.errors and not _repeats(span, said) and (line := outcome(span)) is not None:
-        shown = Text("→ ", "dim", no_wrap=True, overflow="ellipsis")
+        shown = Text(no_wrap=True, overflow="ellipsis").append("→ ", "dim")
         parts.append(shown.append_text(line))
     failed = failure(span)
     if failed is not None and not _failed_below(row, failed.message):
