@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -219,3 +220,41 @@ def test_a_missing_module_costs_only_its_command():
     assert shown.exit_code == 0
     assert "sessions" in shown.stdout
     assert CliRunner().invoke(main, ["nonsense"]).exit_code == 2
+
+
+def test_a_session_is_written_as_one_html_file(run, reader, tmp_path):
+    """The file can be sent to somebody who has neither the store nor lucidic."""
+    target = tmp_path / "session.html"
+    assert run(reader, "show", "--html", str(target)).stdout == f"Written to {target}\n"
+    assert "You are a travel agent." in target.read_text(encoding="utf-8")
+    refused = run(reader, "show", "--html", str(tmp_path / "no" / "such" / "folder.html"))
+    assert (refused.exit_code, refused.stderr.startswith("Error: Cannot write ")) == (3, True)
+
+
+def test_spans_of_no_session_are_shown_with_the_way_out(run, reader, trip):
+    """What belongs to nobody is found, and the ways to give it a session are named."""
+    assert run(reader, "unattributed").stdout == "Every span belongs to a session.\n"
+    reader.kept += [replace(span, session_id=None) for span in trip.made[:10]]
+    drawn = run(reader, "unattributed").stdout
+    assert drawn.startswith("10 spans in 1 trace without a session\n")
+    assert "lai.session()" in drawn
+    assert 'tool get_weather(city="Paris")' in drawn
+    (trace,) = json.loads(run(reader, "unattributed", "--json").stdout)
+    assert len(trace["spans"]) == 10
+
+
+def test_what_takes_long_is_told_on_a_terminal(reader, monkeypatch, capsys):
+    """After a second a terminal says what is going on; a pipe never does."""
+    from lucidic._cli import _common
+
+    started = threading.Event()
+    monkeypatch.setattr(_common, "_SLOW_S", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("rich.status.Status.start", lambda status: started.set())
+    with _common._told_if_slow("Reading"):
+        assert started.wait(10)
+    started.clear()
+    monkeypatch.delenv("FORCE_COLOR")
+    with _common._told_if_slow("Reading"):
+        pass
+    assert not started.is_set()

@@ -72,3 +72,14 @@ def test_spans_that_are_each_others_parents_are_shown(spans):
     second = spans.add("b", "TOOL", 1, 2, parent=first)
     loop = replace(first, parent_span_id=second.span_id)
     assert sorted(node.span.name for root in forest([loop, second]) for node in root.walk()) == ["a", "b"]
+
+
+def test_endless_nesting_is_flattened(spans):
+    """An agent that calls itself two thousand times is shown, and is no stack overflow."""
+    parent = None
+    for number in range(2000):
+        parent = spans.add(f"call-{number}", "TOOL", number, 5000 - number, parent=parent)
+    top = forest(spans.made)
+    rows, _ = fold(top)
+    assert sum(1 for root in top for _ in root.walk()) == 2000
+    assert len(rows) == 1

@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "show": "_show:show",
     "stats": "_stats:stats",
     "tail": "_tail:tail",
+    "unattributed": "_unattributed:unattributed",
     "view": "_view:view",
 }
 

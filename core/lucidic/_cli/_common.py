@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -20,6 +21,7 @@ from lucidic.errors import ConfigurationError, StoreError
 
 _UNITS_NS: Final = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
 _MAX_WIDTH: Final = 120
+_SLOW_S: Final = 1.0
 _PLAIN_SIGNS: Final = str.maketrans({"·": "|", "→": "->", "✗": "x", "…": "..."})
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -46,13 +48,33 @@ def store() -> Generator[Reader, None, None]:
     """
     try:
         with closing(_open()) as reader:
-            reader.catch_up()
+            with _told_if_slow("Reading what the journal holds …"):
+                reader.catch_up()
             yield reader
     except (StoreError, OSError) as error:
         said = str(error).rstrip(".")
         raise UnreadableError(f"{said}. {_advice(error)}") from error
     except ConfigurationError as error:
         raise UnreadableError(str(error)) from error
+
+
+@contextmanager
+def _told_if_slow(what: str) -> Generator[None, None, None]:
+    """Say on a terminal what takes longer than a second."""
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        yield
+        return
+    status = screen.status(what)
+    timer = threading.Timer(_SLOW_S, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
 
 
 def _advice(error: BaseException) -> str:

@@ -166,7 +166,9 @@ def _draw(report: dict[str, Any]) -> None:
     parts += _section("Settings", settings)
     if kept is not None:
         held = f"{count(kept['sessions'], 'session')}, {count(kept['spans'], 'span')}"
-        loose = f"{kept['unattributed']:,} without a session"
+        loose = f"{kept['unattributed']:,} without a session" + (
+            " (lucidic unattributed)" if kept["unattributed"] else ""
+        )
         parts += _section("Store", {"folder": kept["home"], "holds": f"{held}, {loose}"})
     if report["ledger"] is not None:
         parts += [Text("Ledger", "bold"), _draw_ledger(report["ledger"]), Text()]

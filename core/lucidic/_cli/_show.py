@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from rich.text import Text
 
-from lucidic._cli._common import NotThereError, as_json, console, find_session, print_json, show_on, store
+from lucidic._cli._common import (
+    NotThereError,
+    UnreadableError,
+    as_json,
+    console,
+    find_session,
+    print_json,
+    show_on,
+    store,
+)
 from lucidic._view._json import session_json, traces_json
+from lucidic._view._notebook import SessionView
 from lucidic._view._terminal import Look, draw_session
 from lucidic._view._tree import Turn, turns
 
@@ -16,8 +28,16 @@ from lucidic._view._tree import Turn, turns
 @click.option("--full", is_flag=True, help="Whole content and every span; nothing folded or cut.")
 @click.option("--trace", metavar="ID", help="Only this trace: its id, the start of it, or the turn's number.")
 @click.option("--errors", is_flag=True, help="Only what failed, with stack traces.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write one HTML file that needs nothing else.",
+)
 @as_json
-def show(session: str | None, full: bool, trace: str | None, errors: bool, as_json: bool) -> None:
+def show(
+    session: str | None, full: bool, trace: str | None, errors: bool, html: Path | None, as_json: bool
+) -> None:
     """Show SESSION turn by turn; the newest one by default.
 
     SESSION is an id, the start of an id, or a name.
@@ -27,6 +47,9 @@ def show(session: str | None, full: bool, trace: str | None, errors: bool, as_js
         found = turns(reader.spans(known.session_id))
     if trace is not None:
         found = [_the_turn(found, trace)]
+    if html is not None:
+        _write_html(SessionView(known, found), html)
+        return
     if as_json:
         kept = [turn for turn in found if turn.errors] if errors else found
         print_json({"session": session_json(known), "traces": traces_json(kept)})
@@ -35,6 +58,14 @@ def show(session: str | None, full: bool, trace: str | None, errors: bool, as_js
     show_on(screen, draw_session(known, found, Look(full=full, errors=errors)))
     if not full and not errors and any(turn.errors for turn in found):
         show_on(screen, Text(f"\nStack traces: lucidic show {known.session_id} --errors", "dim"))
+
+
+def _write_html(view: SessionView, path: Path) -> None:
+    try:
+        view.save(path)
+    except OSError as error:
+        raise UnreadableError(f"Cannot write {path}: {error}") from error
+    click.echo(f"Written to {path}")
 
 
 def _the_turn(found: list[Turn], wanted: str) -> Turn:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,8 @@ from lucidic._view._words import clock, count, day_and_clock, duration, one_line
 
 
 STATE_STYLES = {"active": "green", "finished": "", "died": "red"}
+_MAX_INDENT: Final = 8
+"""Deeper rows stand below their parent without more indentation: 80 columns have no room for it."""
 _ROOTLESS: Final = "no root span (running, killed or elsewhere)"
 
 
@@ -48,7 +51,7 @@ def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], look: Look
 
 def draw_title(session: StoredSession) -> Group:
     """Return name and id of a session in one or two lines."""
-    title = Text("Session ", "dim")
+    title = Text().append("Session ", "dim")
     title.append(one_line(session.name or session.session_id), "bold")
     return Group(title, *([Text(safe(session.session_id), "dim")] if session.name else []))
 
@@ -66,7 +69,7 @@ def draw_sums(session: StoredSession) -> Text:
     sums = [count(session.traces, "turn"), count(session.spans, "span"), count(session.total_tokens, "token")]
     if session.ended_ns is not None:
         sums.insert(0, duration(session.ended_ns - session.started_ns))
-    line = Text(session.state, STATE_STYLES[session.state]).append(" · " + " · ".join(sums))
+    line = Text().append(session.state, STATE_STYLES[session.state]).append(" · " + " · ".join(sums))
     if session.errors:
         line.append(" · ").append(count(session.errors, "failed span"), "bold red")
     return line
@@ -94,15 +97,15 @@ def draw_turn(turn: _tree.Turn, look: Look = Look(), *, rootless: str = _ROOTLES
     said = {turn.answer, turn.user}
     for row in rows:
         tree = Tree(_label(row, look, said), guide_style="dim")
-        _grow(tree, row, look, said)
+        _grow(tree, row, look, said, 1)
         parts.append(Padding(tree, (0, 0, 0, 2)))
     if steps and not look.errors:
         parts.append(Padding(_steps(steps), (0, 0, 0, 2)))
     return Group(*parts)
 
 
-def _heading(turn: _tree.Turn, rootless: str) -> Table:
-    line = Text(f"Turn {turn.number}", "bold")
+def _heading(turn: _tree.Turn, rootless: str) -> _Timed:
+    line = Text().append(f"Turn {turn.number}", "bold")
     root = turn.root
     if root is not None and kind(root) == "CHAIN":
         line.append(f" {one_line(root.name, 40)}", "dim")
@@ -114,7 +117,7 @@ def _heading(turn: _tree.Turn, rootless: str) -> Table:
         line.append(" · ").append(count(turn.errors, "failed span"), "bold red")
     if root is None:
         line.append(" · ").append(rootless, "yellow")
-    return _timed(line, turn.end_ns - turn.start_ns)
+    return _Timed(line, turn.end_ns - turn.start_ns)
 
 
 def _conversation(turn: _tree.Turn, look: Look) -> Table:
@@ -144,9 +147,10 @@ def _rows(turn: _tree.Turn, look: Look) -> tuple[tuple[_tree.Row, ...], tuple[st
     return (_tree.with_errors(rows), ()) if look.errors else (rows, steps)
 
 
-def _grow(tree: Tree, row: _tree.Row, look: Look, said: set[str]) -> None:
+def _grow(tree: Tree, row: _tree.Row, look: Look, said: set[str], depth: int) -> None:
     for child in row.children:
-        _grow(tree.add(_label(child, look, said)), child, look, said)
+        branch = tree.add(_label(child, look, said))
+        _grow(branch if depth < _MAX_INDENT else tree, child, look, said, depth + 1)
     if row.steps and not look.errors:
         tree.add(_steps(row.steps))
 
@@ -154,11 +158,11 @@ def _grow(tree: Tree, row: _tree.Row, look: Look, said: set[str]) -> None:
 def _label(row: _tree.Row, look: Look, said: set[str]) -> Group:
     """Return what stands beside a branch: headline and time, then outcome, error or whole content."""
     span = row.span
-    parts: list[RenderableType] = [_timed(headline(span, row.via), span.end_ns - span.start_ns)]
+    parts: list[RenderableType] = [_Timed(headline(span, row.via), span.end_ns - span.start_ns)]
     if look.full:
         parts.append(_content_table(span, said))
     elif not look.errors and not _repeats(span, said) and (line := outcome(span)) is not None:
-        shown = Text("→ ", "dim", no_wrap=True, overflow="ellipsis")
+        shown = Text(no_wrap=True, overflow="ellipsis").append("→ ", "dim")
         parts.append(shown.append_text(line))
     failed = failure(span)
     if failed is not None and not _failed_below(row, failed.message):
@@ -207,10 +211,18 @@ def _steps(names: Sequence[str]) -> Text:
     return Text(f"+ {count(len(names), 'step')}: {listed}", "dim", no_wrap=True, overflow="ellipsis")
 
 
-def _timed(line: Text, nanoseconds: int) -> Table:
-    """Put a time at the right edge of a line."""
-    table = Table.grid(expand=True, padding=(0, 0, 0, 1))
-    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column(justify="right", no_wrap=True)
-    table.add_row(line, Text(duration(nanoseconds)))
-    return table
+class _Timed:
+    """A line with a time at the right edge. A table can do it too, at four times the cost for each span."""
+
+    def __init__(self, line: Text, nanoseconds: int) -> None:
+        self._line = line
+        self._time = duration(nanoseconds)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        line = self._line.copy()
+        line.truncate(max(width - len(self._time) - 1, 1), overflow="ellipsis", pad=True)
+        yield Text.assemble(line, " ", self._time, no_wrap=True, overflow="crop")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(20, options.max_width), options.max_width)

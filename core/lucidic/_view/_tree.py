@@ -12,6 +12,7 @@ from lucidic._view._content import Failure, Tokens, failure, kind, tokens
 from lucidic._view._speech import answer_words, asked, user_words
 
 
+_MAX_DEPTH: Final = 60
 _NAMELESS: Final = {"LangGraph", "model", "tools", "agent", "call_model", "prompt"}
 """What LangChain and LangGraph call their own steps: such a name tells nothing beside the step's content."""
 
@@ -134,7 +135,23 @@ def forest(spans: Sequence[StoredSpan]) -> list[Node]:
             # Only spans that name each other as parents are left: show them rather than lose them.
             nodes[span.span_id].children = []
             top.append(nodes[span.span_id])
+    _flatten_the_deepest(top)
     return top
+
+
+def _flatten_the_deepest(top: Sequence[Node]) -> None:
+    """Put everything below the deepest level that anybody could read side by side on it.
+
+    What walks the tree may then recurse: an agent that calls itself a thousand times is no stack overflow.
+    """
+    level: Sequence[Node] = top
+    for _ in range(_MAX_DEPTH):
+        level = [child for node in level for child in node.children]
+    for node in level:
+        below = [inner for child in node.children for inner in child.walk()]
+        for inner in below:
+            inner.children = []
+        node.children = below
 
 
 def fold(nodes: Sequence[Node]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
