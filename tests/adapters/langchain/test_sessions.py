@@ -48,7 +48,9 @@ async def test_every_key_and_place_in_tasks(lc, config, captured, key):
 
 def test_graph(lc, config, captured):
     """A graph's ``thread_id`` is the session of every span of its turn."""
-    graph = StateGraph(dict).add_node("n", lambda _: {"out": lc.chat().invoke("x").content}).add_edge(START, "n")
+    graph = (
+        StateGraph(dict).add_node("n", lambda _: {"out": lc.chat().invoke("x").content}).add_edge(START, "n")
+    )
     graph.compile().invoke({"a": 1}, {**config, "configurable": {"thread_id": "t-1"}})
     assert _sessions(captured) == {"t-1"}
     assert len(captured.spans) >= 4
@@ -82,7 +84,9 @@ def test_precedence(lc, config, captured):
 def test_own_keys(lc, captured):
     """``session_keys`` replaces the keys that name a session."""
     handler = LucidicHandler(session_keys=("chat",))
-    _chain(lc).invoke("x", {"callbacks": [handler], "metadata": {"session_id": "s"}, "configurable": {"chat": "c"}})
+    _chain(lc).invoke(
+        "x", {"callbacks": [handler], "metadata": {"session_id": "s"}, "configurable": {"chat": "c"}}
+    )
     assert _sessions(captured) == {"c"}
 
 
@@ -184,7 +188,9 @@ def test_a_block_inside_a_node_splits(lc, config, captured):
 
 def test_an_inner_graph_with_its_own_thread(lc, config, captured):
     """An inner graph's own thread never splits the trace; it is kept as an attribute."""
-    inner = StateGraph(dict).add_node("deep", lambda _: {"a": 2}).add_edge(START, "deep").compile(name="inner")
+    inner = (
+        StateGraph(dict).add_node("deep", lambda _: {"a": 2}).add_edge(START, "deep").compile(name="inner")
+    )
 
     def node(_):
         return inner.invoke({"a": 1}, {"configurable": {"thread_id": "child"}})
