@@ -27,6 +27,8 @@ def user(name):
 class Chat(GenericFakeChatModel):
     """A chat model whose code opens the span ``in-model`` at each step."""
 
+    model_name: str = "gpt-4o"
+
     def _generate(self, *args, **kwargs):
         user("in-model")
         return super()._generate(*args, **kwargs)

@@ -1,0 +1,174 @@
+"""What tracing a LangChain run costs: process CPU beside no handler, in one run.
+
+    python benchmarks/langchain.py [--rounds 5] [--calls 200]
+
+The chain has four runs (sequence, prompt, chat model, parser); streams have 200 tokens. Each subject
+gets the same work, interleaved round by round, spans kept in memory; the median round counts.
+Subjects that are not installed are left out: openinference-instrumentation-langchain, langfuse,
+opentelemetry-instrumentation-genai-langchain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import importlib
+import statistics
+import time
+from contextlib import contextmanager
+
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from lucidic.testing import capture_spans
+
+
+TOKENS = 200
+
+
+def _chain():
+    prompt = ChatPromptTemplate.from_messages([("system", "You are {mood}."), ("human", "{question}")])
+    return prompt | FakeListChatModel(responses=["x" * TOKENS]) | StrOutputParser()
+
+
+CHAIN = _chain()
+GIVEN = {"mood": "kind", "question": "What is the weather in Paris, and what should I wear?"}
+
+
+def sync(config, calls):
+    for _ in range(calls):
+        CHAIN.invoke(GIVEN, config)
+
+
+def asynchronous(config, calls):
+    async def main():
+        for _ in range(calls):
+            await CHAIN.ainvoke(GIVEN, config)
+
+    asyncio.run(main())
+
+
+def stream(config, calls):
+    for _ in range(max(1, calls // 10)):
+        for _ in CHAIN.stream(GIVEN, config):
+            pass
+
+
+def astream(config, calls):
+    async def main():
+        for _ in range(max(1, calls // 10)):
+            async for _ in CHAIN.astream(GIVEN, config):
+                pass
+
+    asyncio.run(main())
+
+
+CASES = {"sync": sync, "async": asynchronous, "stream": stream, "astream": astream}
+
+
+class Memory:
+    """A provider with its spans in memory, emptied between rounds."""
+
+    def __init__(self):
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider()
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+
+
+@contextmanager
+def nothing():
+    yield {}, lambda: None
+
+
+@contextmanager
+def lucidic():
+    from lucidic.langchain import LucidicHandler
+    from lucidic_adapters.langchain import _bridge
+
+    with capture_spans() as spans:
+        yield {"callbacks": [LucidicHandler()]}, spans.clear
+    _bridge.uninstall()  # so that the other subjects run on LangChain as it is
+
+
+@contextmanager
+def openinference():
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+    memory, instrumentor = Memory(), LangChainInstrumentor()
+    instrumentor.instrument(tracer_provider=memory.provider)
+    yield {}, memory.exporter.clear
+    instrumentor.uninstrument()
+
+
+@contextmanager
+def opentelemetry_genai():
+    from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
+
+    memory, instrumentor = Memory(), LangChainInstrumentor()
+    instrumentor.instrument(tracer_provider=memory.provider)
+    yield {}, memory.exporter.clear
+    instrumentor.uninstrument()
+
+
+SUBJECTS = {
+    "no handler": (nothing, "langchain_core"),
+    "lucidic": (lucidic, "lucidic"),
+    "openinference": (openinference, "openinference.instrumentation.langchain"),
+    "opentelemetry genai": (opentelemetry_genai, "opentelemetry.instrumentation.genai.langchain"),
+}
+
+
+def measure(rounds, calls):
+    """Return the CPU seconds of the median round: {subject: {case: seconds}}."""
+    found = {subject: {case: [] for case in CASES} for subject in SUBJECTS}
+    for _ in range(rounds):
+        for subject, (install, needs) in SUBJECTS.items():
+            if not _installed(needs):
+                found.pop(subject, None)
+                continue
+            with install() as (config, clear):
+                for case, run in CASES.items():
+                    run(config, max(1, calls // 10))  # warm
+                    clear()
+                    gc.collect()
+                    begun = time.process_time()
+                    run(config, calls)
+                    found[subject][case].append(time.process_time() - begun)
+                    clear()
+    return {
+        subject: {case: statistics.median(times) for case, times in cases.items()} for subject, cases in found.items()
+    }
+
+
+def _installed(module):
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--calls", type=int, default=200)
+    given = parser.parse_args()
+    found = measure(given.rounds, given.calls)
+    base = found["no handler"]
+    print(f"{'':20}" + "".join(f"{case:>10}" for case in CASES) + "   (CPU, ratio to no handler)")
+    for subject, cases in found.items():
+        print(f"{subject:20}" + "".join(f"{cases[case] / base[case]:10.2f}" for case in CASES))
+    print(f"{'no handler, ms/call':20}" + "".join(f"{1000 * base[case] / _calls(case, given.calls):10.2f}" for case in CASES))
+
+
+def _calls(case, calls):
+    return max(1, calls // 10) if "stream" in case else calls
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,529 @@
+"""What the spans say: messages, tokens, tools, documents, agents, in OpenInference's words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler, dispatch_custom_event
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import START, StateGraph
+from opentelemetry.trace import StatusCode
+
+from lucidic.langchain import LucidicHandler
+from lucidic.testing import assert_openinference
+from lucidic_adapters.langchain._io import words_in, words_out
+from lucidic_adapters.langchain._messages import message_of
+from lucidic_adapters.langchain._models import usage_of
+
+
+USAGE = {
+    "input_tokens": 100,
+    "output_tokens": 20,
+    "total_tokens": 120,
+    "input_token_details": {"cache_read": 40, "cache_creation": 10, "audio": 5},
+    "output_token_details": {"reasoning": 8, "audio": 2},
+}
+
+
+def _text(*blocks):
+    return [(type(part).__name__, part) for part in message_of(AIMessage(list(blocks))).content]
+
+
+def test_usage(lc, config, tree):
+    """Tokens with cache, reasoning and audio details are told."""
+    answer = AIMessage("a b", usage_metadata=USAGE, response_metadata={"finish_reason": "stop"})
+    lc.chat(answer).invoke("x", config)
+    found = tree.one("LLM").attributes
+    assert found["llm.token_count.prompt"] == 100
+    assert found["llm.token_count.completion"] == 20
+    assert found["llm.token_count.total"] == 120
+    assert found["llm.token_count.prompt_details.cache_read"] == 40
+    assert found["llm.token_count.prompt_details.cache_write"] == 10
+    assert found["llm.token_count.prompt_details.audio"] == 5
+    assert found["llm.token_count.completion_details.reasoning"] == 8
+    assert found["llm.token_count.completion_details.audio"] == 2
+    assert found["llm.finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}, (10, 3, None, None)),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 3,
+                "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            },
+            (10, 3, 4, 2),
+        ),
+        (
+            {
+                "input_tokens": 5,
+                "output_tokens": 3,
+                "cache_read_input_tokens": 7,
+                "cache_creation_input_tokens": 1,
+            },
+            (13, 3, 7, None),
+        ),
+        ({"inputTokens": 5, "outputTokens": 3, "cacheReadInputTokens": 2}, (7, 3, 2, None)),
+        ({"prompt_token_count": 5, "candidates_token_count": 3, "thoughts_token_count": 9}, (5, 3, None, 9)),
+    ],
+)
+def test_usage_of_providers(raw, expected):
+    """Usage in a provider's own words (OpenAI, Anthropic, Bedrock, Google) is understood."""
+    usage, cached = usage_of([], {"token_usage": raw}, [])
+    assert (usage.prompt, usage.completion, usage.cache_read, usage.reasoning) == expected
+    assert not cached
+
+
+def test_service_tier_prefixes():
+    """A service tier's prefix does not hide reasoning and cached tokens."""
+    found = {
+        "input_tokens": 5,
+        "output_tokens": 9,
+        "total_tokens": 14,
+        "input_token_details": {"flex": 2, "flex_cache_read": 3},
+    }
+    found["output_token_details"] = {"flex": 1, "flex_reasoning": 8}
+    usage, _ = usage_of([AIMessage("a", usage_metadata=found)], {}, [])
+    assert (usage.reasoning, usage.cache_read) == (8, 3)
+
+
+def test_cache_hit(lc, config, tree):
+    """An answer from LangChain's cache is marked, and its tokens are not counted again."""
+    model = lc.chat(AIMessage("a", usage_metadata=USAGE), cache=InMemoryCache())
+    model.invoke("x", config)
+    model.invoke("x", config)
+    first, second = sorted(tree.of_kind("LLM"), key=lambda span: span.start_time)
+    assert first.attributes["llm.token_count.total"] == 120
+    assert second.attributes["llm.cache_hit"] is True
+    assert "llm.token_count.total" not in second.attributes
+    assert second.attributes["output.value"] == "a"
+
+
+def test_tool_calls(lc, config, tree):
+    """Tool calls keep id, name and JSON arguments, those with invalid arguments too."""
+    answer = lc.calling(("look", {"key": "a"}, "c1"))
+    answer.invalid_tool_calls = [
+        {"name": "bad", "args": "{no json", "id": "c2", "error": "e", "type": "invalid_tool_call"}
+    ]
+    lc.chat(answer).invoke("x", config)
+    found = tree.one("LLM").attributes
+    call = "llm.output_messages.0.message.tool_calls.{}.tool_call."
+    assert found[call.format(0) + "id"] == "c1"
+    assert found[call.format(0) + "function.name"] == "look"
+    assert json.loads(found[call.format(0) + "function.arguments"]) == {"key": "a"}
+    assert found[call.format(1) + "id"] == "c2"
+    assert json.loads(found[call.format(1) + "function.arguments"]) == "{no json"
+
+
+def test_tool_run(lc, config, tree):
+    """A tool's span has the call's id, arguments as JSON, the description, and the result's text."""
+    lc.Tool().invoke({"name": "look", "args": {"key": "a"}, "id": "c1", "type": "tool_call"}, config)
+    found = tree.one("TOOL").attributes
+    assert found["tool.id"] == "c1"
+    assert found["tool.name"] == "look"
+    assert json.loads(found["tool.parameters"]) == json.loads(found["input.value"]) == {"key": "a"}
+    assert found["tool.description"] == "Look something up."
+    assert found["output.value"] == "found a"
+
+
+def test_request(lc, config, tree):
+    """Parameters, tools with their schema, and the wanted structure are told; keys are not."""
+    tool = {
+        "type": "function",
+        "function": {"name": "look", "description": "d", "parameters": {"type": "object"}},
+    }
+    model = lc.chat().bind(tools=[tool], temperature=0.2, stop=["\n"], api_key="secret")
+    model.invoke("x", config)
+    found = tree.one("LLM").attributes
+    assert json.loads(found["llm.tools.0.tool.json_schema"])["function"]["name"] == "look"
+    assert found["llm.tools.0.tool.name"] == "look"
+    assert "secret" not in json.dumps(dict(found), default=str)
+
+
+def test_messages(lc, config, tree):
+    """Every message of the request is told, with its role, name and the call that it answers."""
+    call = lc.calling(("look", {}, "c1"))
+    said = [SystemMessage("s"), HumanMessage("h", name="joe"), call, ToolMessage("t", tool_call_id="c1")]
+    lc.chat("answer").invoke(said, config)
+    found = tree.one("LLM").attributes
+    prefix = "llm.input_messages.{}.message."
+    assert [found[prefix.format(n) + "role"] for n in range(4)] == ["system", "user", "assistant", "tool"]
+    assert found[prefix.format(1) + "name"] == "joe"
+    assert found[prefix.format(3) + "tool_call_id"] == "c1"
+    assert found["llm.output_messages.0.message.content"] == "answer"
+
+
+@pytest.mark.parametrize(
+    ("block", "kind", "value"),
+    [
+        ({"type": "image_url", "image_url": {"url": "https://x/i.png"}}, "Image", "https://x/i.png"),
+        ({"type": "image", "url": "https://x/i.png"}, "Image", "https://x/i.png"),
+        (
+            {"type": "image", "base64": "QUJD", "mime_type": "image/png"},
+            "Image",
+            "data:image/png;base64,QUJD",
+        ),
+        (
+            {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "QUJD"}},
+            "Image",
+            "data:image/jpeg;base64,QUJD",
+        ),
+        (
+            {"type": "file", "base64": "QUJD", "mime_type": "application/pdf"},
+            "Document",
+            "data:application/pdf;base64,QUJD",
+        ),
+        (
+            {"type": "document", "source": {"type": "url", "url": "https://x/d.pdf"}, "title": "d"},
+            "Document",
+            "https://x/d.pdf",
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}},
+            "Audio",
+            "data:audio/mp3;base64,QUJD",
+        ),
+        (
+            {"type": "audio", "base64": "QUJD", "mime_type": "audio/wav"},
+            "Audio",
+            "data:audio/wav;base64,QUJD",
+        ),
+        ({"type": "video", "url": "https://x/v.mp4"}, "Video", "https://x/v.mp4"),
+    ],
+)
+def test_media(block, kind, value):
+    """Images, documents, audio and video are told in every form that LangChain accepts."""
+    ((found, part),) = _text(block)
+    assert (found, part.url) == (kind, value)
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ({"type": "thinking", "thinking": "hm", "signature": "s"}, "hm"),
+        ({"type": "reasoning", "reasoning": "hm"}, "hm"),
+        ({"type": "reasoning", "summary": [{"type": "summary_text", "text": "h"}, {"text": "m"}]}, "h\n\nm"),
+    ],
+)
+def test_reasoning(block, text):
+    """Reasoning is told as reasoning, in every provider's form."""
+    ((kind, part),) = _text(block)
+    assert (kind, part.text) == ("Reasoning", text)
+
+
+def test_reasoning_and_refusal_beside_the_content():
+    """Reasoning, a refusal and a spoken answer that stand beside the content are told."""
+    message = AIMessage(
+        "", additional_kwargs={"reasoning_content": "hm", "refusal": "no", "audio": {"transcript": "said"}}
+    )
+    parts = message_of(message).content
+    assert [type(part).__name__ for part in parts] == ["Reasoning", "Text", "Audio"]
+    assert (parts[0].text, parts[1].text, parts[2].transcript) == ("hm", "no", "said")
+
+
+def test_first_token(lc, config, tree):
+    """A stream has one event for its first token."""
+    list(lc.chat("a b c").stream("x", config))
+    assert [event.name for event in tree.one("LLM").events] == ["First Token Stream Event"]
+
+
+def test_retriever(lc, config, tree):
+    """Documents are told with content, id, score and metadata."""
+    lc.Retriever().invoke("q", config)
+    found = tree.one("RETRIEVER").attributes
+    prefix = "retrieval.documents.0.document."
+    assert found[prefix + "content"] == "about q"
+    assert found[prefix + "id"] == "d1"
+    assert found[prefix + "score"] == 0.5
+    assert json.loads(found[prefix + "metadata"])["source"] == "s"
+    assert found["input.value"] == "q"
+
+
+def test_prompt_template(lc, config, tree):
+    """A prompt's span has the templates of all its messages and the variables."""
+    prompt = ChatPromptTemplate.from_messages([("system", "be {mood}"), ("human", "{q}")])
+    (prompt | lc.chat()).invoke({"mood": "kind", "q": "why"}, config)
+    (span,) = tree.of_kind("PROMPT")
+    assert span.attributes["llm.prompt_template.template"] == "be {mood}\n{q}"
+    assert json.loads(span.attributes["llm.prompt_template.variables"]) == {"mood": "kind", "q": "why"}
+
+
+def test_custom_events(lc, config, tree):
+    """A custom event is an event of the span of the run that dispatched it."""
+    RunnableLambda(lambda _: dispatch_custom_event("progress", {"done": 1}), name="f").invoke("x", config)
+    (event,) = tree.spans[0].events
+    assert event.name == "progress"
+    assert json.loads(event.attributes["data"]) == {"done": 1}
+
+
+def test_tags_and_metadata(lc, config, tree):
+    """The user's tags and metadata are told, LangChain's own are not."""
+    RunnableLambda(lambda x: x, name="f").invoke(
+        "x", {**config, "tags": ["red"], "metadata": {"customer": "acme", "ls_x": 1}}
+    )
+    found = tree.spans[0].attributes
+    assert list(found["tag.tags"]) == ["red"]
+    assert json.loads(found["metadata"]) == {"customer": "acme"}
+
+
+def _agent(lc, name, answers, tools=()):
+    return create_agent(lc.chat(*answers), list(tools), name=name)
+
+
+def test_agent_of_any_name(lc, config, tree):
+    """``create_agent`` is an AGENT whatever its name; its nodes are not, whatever theirs."""
+    _agent(lc, "bob", ["hi"]).invoke({"messages": [("user", "hello")]}, config)
+    span = tree.one("AGENT")
+    assert span.attributes["agent.name"] == "bob"
+    assert span.attributes["graph.node.id"] == "bob"
+    assert span.attributes["input.value"] == "hello"
+    assert span.attributes["output.value"] == "hi"
+
+
+def test_agents_without_names(lc, config, tree):
+    """An agent without a name is one AGENT."""
+    _agent(lc, None, ["hi"]).invoke({"messages": [("user", "hello")]}, config)
+    assert len(tree.of_kind("AGENT")) == 1
+
+
+def test_node_named_agent(lc, config, tree):
+    """A node that is named agent is a CHAIN."""
+    graph = (
+        StateGraph(dict)
+        .add_node("agent", lambda _: {"a": 1})
+        .add_edge(START, "agent")
+        .compile(name="agent graph")
+    )
+    graph.invoke({"a": 0}, config)
+    assert tree.of_kind("AGENT") == []
+
+
+@pytest.mark.parametrize("boss", ["boss", None])
+def test_subagents(lc, config, tree, boss):
+    """An agent with a name inside an agent's tool is an AGENT of its own, below the tool."""
+    from langchain_core.tools import tool
+
+    helper = _agent(lc, "helper", ["helped"])
+
+    @tool
+    def ask(question: str) -> str:
+        """Ask the helper."""
+        return helper.invoke({"messages": [("user", question)]})["messages"][-1].content
+
+    _agent(lc, boss, [lc.calling(("ask", {"question": "q"}, "c1")), "done"], [ask]).invoke(
+        {"messages": [("user", "hello")]}, config
+    )
+    agents = sorted(tree.of_kind("AGENT"), key=lambda span: span.start_time)
+    assert len(agents) == 2
+    assert tree.parent(agents[1]).name == "ask"
+    assert agents[1].attributes["input.value"] == "q"
+    assert len(tree.traces()) == 1
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")
+@pytest.mark.filterwarnings("ignore::langgraph.warnings.LangGraphDeprecatedSinceV10")
+def test_classic_executor(lc, config, tree):
+    """langchain-classic's AgentExecutor is an AGENT."""
+    classic = pytest.importorskip("langchain_classic.agents")
+    from langchain_classic.agents import AgentExecutor, BaseSingleActionAgent
+    from langchain_core.agents import AgentAction, AgentFinish
+
+    assert classic
+
+    class Agent(BaseSingleActionAgent):
+        @property
+        def input_keys(self):
+            return ["input"]
+
+        def plan(self, intermediate_steps, callbacks=None, **kwargs):
+            if intermediate_steps:
+                return AgentFinish({"output": "done"}, "")
+            return AgentAction("look", {"key": "a"}, "")
+
+        async def aplan(self, *args, **kwargs):
+            return self.plan(*args, **kwargs)
+
+    AgentExecutor(agent=Agent(), tools=[lc.Tool()]).invoke({"input": "hello"}, config)
+    span = tree.one("AGENT")
+    assert span.attributes["input.value"] == "hello"
+    assert span.attributes["output.value"] == "done"
+    assert tree.kinds_above("look") == ["AGENT"]
+
+
+def test_graph_nodes(lc, config, tree):
+    """Nodes have their place in the graph: id, name and the node they are inside of."""
+    inner = (
+        StateGraph(dict).add_node("deep", lambda _: {"a": 2}).add_edge(START, "deep").compile(name="inner")
+    )
+    outer = StateGraph(dict).add_node("sub", inner).add_edge(START, "sub").compile(name="outer")
+    outer.invoke({"a": 0}, config)
+    by_name = {span.attributes.get("graph.node.name"): span.attributes for span in tree.spans}
+    ids = {name: found.get("graph.node.id") for name, found in by_name.items()}
+    assert by_name["sub"]["graph.node.parent_id"] == ids["outer"] == "outer"
+    assert by_name["deep"]["graph.node.parent_id"] == ids["sub"]
+    assert len(set(ids.values())) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("hello", "hello"),
+        ({"messages": [("system", "s"), ("user", "hello")]}, "hello"),
+        ({"messages": [{"role": "user", "content": "hello"}]}, "hello"),
+        (
+            {
+                "messages": [
+                    HumanMessage([{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": "u"}])
+                ]
+            },
+            "hello",
+        ),
+        ({"messages": "hello"}, "hello"),
+        ([HumanMessage("hello")], "hello"),
+        ({"input": "hello", "chat_history": []}, "hello"),
+        ({"topic": "hello"}, "hello"),
+        ({"a": 1, "b": 2}, None),
+        (None, None),
+    ],
+)
+def test_words_of_a_person(given, words):
+    """A root's input is what the person said, whatever form it came in."""
+    assert words_in(given) == words
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"messages": [HumanMessage("q"), AIMessage("answer")]}, "answer"),
+        ({"messages": [HumanMessage("q"), AIMessage("")], "structured_response": {"a": 1}}, '{"a": 1}'),
+        (AIMessage([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "answer"}]), "answer"),
+        (AIMessage("", additional_kwargs={"refusal": "I will not"}), "I will not"),
+        ({"input": "q", "output": "answer"}, "answer"),
+        ("answer", "answer"),
+        ({"a": 1}, None),
+    ],
+)
+def test_words_of_the_answer(given, words):
+    """A root's output is the answer's words."""
+    assert words_out(given) == words
+
+
+def test_shaped_payloads(lc, config, tree):
+    """A node's TracePolicy decides what is recorded of its state."""
+    types = pytest.importorskip("langgraph.types")
+    if not hasattr(types, "TracePolicy"):
+        pytest.skip("this langgraph has no TracePolicy")
+    policy = types.TracePolicy(
+        process_inputs=lambda _: {"shaped": 1}, process_outputs=lambda _: {"shaped": 2}
+    )
+    graph = (
+        StateGraph(dict)
+        .add_node("node", lambda _: {"secret": 2}, trace_policy=policy)
+        .add_edge(START, "node")
+        .compile()
+    )
+    graph.invoke({"secret": 1}, config)
+    (span,) = [span for span in tree.spans if span.name == "node"]
+    assert json.loads(span.attributes["input.value"]) == {"shaped": 1}
+    assert json.loads(span.attributes["output.value"]) == {"shaped": 2}
+
+
+def test_masking(lc, captured, tree):
+    """A mask and ``capture_content=False`` hold for attributes, events and errors before anything is kept."""
+
+    def fail(_):
+        raise ValueError("my secret")
+
+    for handler in (
+        LucidicHandler(mask=lambda text: text.replace("secret", "***")),
+        LucidicHandler(capture_content=False),
+    ):
+        with pytest.raises(ValueError, match="secret"):
+            (lc.chat("secret") | RunnableLambda(fail)).invoke("secret", {"callbacks": [handler]})
+    for span in captured.spans:
+        shown = [*span.attributes.values(), span.status.description]
+        shown += [value for event in span.events for value in event.attributes.values()]
+        assert "secret" not in " ".join(map(str, shown))
+
+
+async def test_other_handlers_are_not_starved(lc, handler, config):
+    """A handler that is not inline still hears of text models in asynchronous code, once."""
+    heard = []
+
+    class Other(BaseCallbackHandler):
+        def on_llm_start(self, serialized, prompts, **kwargs):
+            heard.extend(prompts)
+
+    await lc.Text(responses=["a"]).agenerate(["one", "two"], callbacks=[handler, Other()])
+    assert sorted(heard) == ["one", "two"]
+
+
+def test_streams_are_the_same(lc, handler):
+    """What a stream yields is the same with the handler and without."""
+    with_it = [chunk.content for chunk in lc.chat("a b c").stream("x", {"callbacks": [handler]})]
+    assert with_it == [chunk.content for chunk in lc.chat("a b c").stream("x")]
+
+
+def test_sampled_out(lc, monkeypatch):
+    """A trace that is sampled out costs no translation."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    from lucidic_adapters.langchain import _describe, _handler, _models
+
+    def never(*args, **kwargs):
+        raise AssertionError("translated")
+
+    for module, name in (
+        (_handler, "describe"),
+        (_handler, "input_of"),
+        (_models, "chat_request"),
+        (_describe, "answer"),
+    ):
+        monkeypatch.setattr(module, name, never)
+    handler = LucidicHandler(tracer_provider=TracerProvider(sampler=ALWAYS_OFF))
+    (RunnableLambda(lambda x: x) | lc.chat()).invoke("x", {"callbacks": [handler]})
+
+
+def test_no_choices(handler, tree):
+    """An answer without any generation ends its span."""
+    from uuid import uuid4
+
+    run = uuid4()
+    handler.on_chat_model_start({"name": "m"}, [[HumanMessage("x")]], run_id=run)
+    handler.on_llm_end(LLMResult(generations=[]), run_id=run)
+    run = uuid4()
+    handler.on_chat_model_start(None, [["text", ("user", "x"), {"role": "user", "content": "x"}]], run_id=run)
+    handler.on_llm_end(LLMResult(generations=[[ChatGeneration(message=AIMessage("a"))]]), run_id=run)
+    assert [span.status.status_code for span in tree.spans] == [StatusCode.OK] * 2
+
+
+def test_openinference(lc, config, captured):
+    """A session's spans of every kind pass the validator."""
+    from langchain_core.tools import tool
+
+    @tool
+    def search(query: str) -> str:
+        """Search."""
+        return lc.Retriever().invoke(query)[0].page_content
+
+    answer = AIMessage(
+        "done", usage_metadata=USAGE, response_metadata={"model_name": "gpt-4o", "finish_reason": "stop"}
+    )
+    agent = _agent(lc, "bob", [lc.calling(("search", {"query": "q"}, "c1")), answer], [search])
+    chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | lc.chat(answer)
+    with_thread = {**config, "configurable": {"thread_id": "t-1"}}
+    agent.invoke({"messages": [("user", "hello")]}, with_thread)
+    chain.invoke({"q": "hello"}, with_thread)
+    list(chain.stream({"q": "hello"}, with_thread))
+    assert_openinference([span for span in captured.spans if span.instrumentation_scope.name != "user"])
