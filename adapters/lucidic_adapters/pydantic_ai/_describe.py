@@ -86,7 +86,8 @@ def _unpacked(value: Any) -> Any:
 
 def _with_outer(span: FrameworkSpan, metadata: Any) -> Any:
     """Add the metadata of ``using_attributes``, which stands on the span already."""
-    own, outer = _unpacked(metadata), _unpacked(span.attributes.get(SpanAttributes.METADATA))
+    stamped = getattr(span.live.span, "attributes", None) or {}
+    own, outer = _unpacked(metadata), _unpacked(stamped.get(SpanAttributes.METADATA))
     return {**outer, **own} if isinstance(own, dict) and isinstance(outer, dict) else own
 
 
