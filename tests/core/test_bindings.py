@@ -433,3 +433,26 @@ def test_call_later_and_threadsafe_calls_keep_the_session(captured):
     asyncio.run(main())
 
     assert {"callback": "armed-inside-1234", "sent": "from-a-thread-123"} == captured.session_ids()
+
+
+def test_ids_that_code_sets_on_a_span_never_differ(captured):
+    """An id set over the stamped one is kept apart; on a span without a session it counts for that span alone."""
+    tracer = trace.get_tracer("user")
+    with lai.bind_session("stamped-session-1"), tracer.start_as_current_span("stamped") as span:
+        span.set_attribute("session.id", "set-by-hand-1234")
+        span.set_attribute("gen_ai.conversation.id", "unknown")
+    with tracer.start_as_current_span("late") as span:
+        span.set_attribute("session.id", "set-by-hand-1234")
+        plain("child of late")
+    with tracer.start_as_current_span("no id") as span:
+        span.set_attribute("session.id", lai.context.get())
+
+    def ids(name):
+        attributes = captured.named(name).attributes
+        return {attributes.get(key) for key in ("lucidic.session_id", "session.id", "gen_ai.conversation.id")}
+
+    assert {"stamped-session-1"} == ids("stamped")
+    assert "set-by-hand-1234" in captured.named("stamped").attributes.values()
+    assert {"set-by-hand-1234"} == ids("late")
+    assert {None} == ids("child of late")
+    assert {None} == ids("no id")

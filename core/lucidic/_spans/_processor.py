@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from lucidic import _binding
 from lucidic._guard import guarded
-from lucidic._ids import framework_id
+from lucidic._ids import UNKNOWN, framework_id
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
@@ -115,6 +115,7 @@ class StampProcessor(SpanProcessor):
             state = self._open.pop(span.context.span_id, None)
             if state is None:
                 return  # started before us, or under suppress_tracing
+            span = _with_one_id(span, state)
             attributes = span.attributes or {}
             if has_tokens(attributes) and counted_above(state):
                 span = _copy(span, attributes=without_tokens(attributes))
@@ -236,6 +237,37 @@ def stamp_server_ancestors(state: SpanState | None, session_id: str) -> None:
         if isinstance(span, Span) and span.kind in (SpanKind.SERVER, SpanKind.CONSUMER) and is_open(span):
             span.set_attributes(dict.fromkeys(keys.SESSION_KEYS, session_id))
         state = state.parent
+
+
+def _with_one_id(span: ReadableSpan, state: SpanState) -> ReadableSpan:
+    """Return the span with one session under all three keys: code may have set one of them meanwhile.
+
+    A stamped session stays; what was set over it is kept under a key of its own. A span without one takes
+    what was set, for itself alone, unless its trace belongs to another session.
+    """
+    attributes = span.attributes or {}
+    given = {key: attributes.get(key) for key in keys.SESSION_KEYS}
+    wanted = state.session_id or _late_id(given, state)
+    if wanted is None and UNKNOWN not in given.values():
+        return span
+    if all(value == wanted for value in given.values()):
+        return span
+    changed = dict(attributes)
+    for key, value in given.items():
+        changed.pop(key, None)
+        if wanted is not None:
+            changed[key] = wanted
+        if value not in (None, wanted, UNKNOWN):
+            changed[f"{keys.INNER_ID}.attribute.{key}"] = value
+    return _copy(span, attributes=changed)
+
+
+def _late_id(given: Mapping[str, Any], state: SpanState) -> str | None:
+    for key in (keys.LUCIDIC_SESSION_ID, keys.SESSION_ID):
+        value = framework_id(given[key])
+        if value is not None and state.trace.session_id in (None, value):
+            return value
+    return None
 
 
 def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> ReadableSpan:
