@@ -132,7 +132,8 @@ class Mode:
 
     name: str
     play: Callable[[Cell], None]
-    streams: bool = False
+    streams: str = ""
+    """The kind of stream it needs: ``sync``, ``async``, or none."""
     scoped: bool = False
     """It needs a block: there is something to enter."""
     decorates: bool = False
@@ -160,8 +161,8 @@ _shapes: dict[tuple[str, str], Counter[Path]] = {}
 def play(mode: Mode, workload: Workload, way: Way, *, sessions: int, **settings: Any) -> Verdict:
     """Play a cell with so many concurrent sessions and judge it."""
     cell = Cell(workload, way, [Job(f"user_{number:04d}_conv_{number:04d}") for number in range(sessions)])
-    for kind in ("run", "arun", "stream", "astream") if workload.streams else ("run", "arun"):
-        shape_of(workload, kind)
+    for kind in ("run", "arun", *({"sync": "stream", "async": "astream"}[item] for item in workload.streams)):
+        shape_of(workload, kind)  # now: not in the midst of the cell
     trap = LogTrap()
     errors: list[str] = []
     logging.getLogger().addHandler(trap)

@@ -11,6 +11,8 @@ from .judge import Verdict
 from .kit_framework import KitFramework
 from .ways import BLOCKS, Way, block_and_key, by_key
 from .workloads import PlainSpans, Workload
+from .workloads_agents import OpenAIAgents, PydanticAI
+from .workloads_langchain import LANGCHAIN
 
 
 MODES: tuple[Mode, ...] = (
@@ -23,7 +25,7 @@ MODES: tuple[Mode, ...] = (
 
 def workloads() -> list[Workload]:
     """Return the workloads, those without a framework first."""
-    return [PlainSpans(), KitFramework()]
+    return [PlainSpans(), KitFramework(), *(made() for made in LANGCHAIN), PydanticAI(), OpenAIAgents()]
 
 
 class Place(NamedTuple):
@@ -54,7 +56,7 @@ def ways_of(workload: Workload) -> list[Way]:
 
 def fits(mode: Mode, workload: Workload, way: Way) -> bool:
     """Tell whether a cell makes sense: there must be a stream, a block or a decorator to play with."""
-    if mode.streams and not workload.streams:
+    if mode.streams and mode.streams not in workload.streams:
         return False
     if mode.scoped and way.scope is None:
         return False

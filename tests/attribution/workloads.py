@@ -19,7 +19,8 @@ class Workload:
     name: ClassVar[str]
     keys: ClassVar[tuple[str, ...]] = ()
     """The framework's own ways of naming a session, each a key that the runs understand."""
-    streams: ClassVar[bool] = True
+    streams: ClassVar[frozenset[str]] = frozenset({"sync", "async"})
+    """The kinds of streams it has."""
     plain_stream: ClassVar[bool] = False
     """Its streams hold a span current across a yield, as only plain ``with`` blocks do."""
 

@@ -1,0 +1,231 @@
+"""PydanticAI and the OpenAI Agents SDK: agents with sync and async tools, and a hand-over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from agents import Agent as SDKAgent
+from agents import (
+    Model,
+    ModelResponse,
+    ModelSettings,
+    RunConfig,
+    Runner,
+    SQLiteSession,
+    Usage,
+    function_tool,
+)
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseFunctionToolCall,
+    ResponseOutputMessage,
+    ResponseOutputText,
+)
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage, ModelResponse as Reply, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+import lucidic as lai
+
+from .jobs import act_async, act_tool
+from .workloads import Workload, user_span
+
+
+async def _reply(messages: list[ModelMessage], info: AgentInfo) -> Reply:
+    parts = [part for message in messages for part in message.parts]
+    question = next(str(part.content) for part in parts if isinstance(part, UserPromptPart))
+    await act_async(question)
+    if info.function_tools and not any(isinstance(part, ToolReturnPart) for part in parts):
+        return Reply([ToolCallPart(tool.name, {"argument": question}) for tool in info.function_tools])
+    return Reply([TextPart(f"done {question}")])
+
+
+SCRIPTED = FunctionModel(_reply, model_name="scripted")
+
+
+def pydantic_agent() -> Agent[None, str]:
+    """Return an agent with a sync and an async tool."""
+    agent: Agent[None, str] = Agent(SCRIPTED, name="assistant")
+
+    @agent.tool_plain
+    def first(argument: str) -> str:
+        with user_span("query", argument):
+            act_tool(argument)
+            return argument
+
+    @agent.tool_plain
+    async def second(argument: str) -> str:
+        with user_span("query", argument):
+            await asyncio.sleep(0)
+            return argument
+
+    return agent
+
+
+class PydanticAI(Workload):
+    """An agent with two tools."""
+
+    name = "pydantic_ai"
+    keys = ("conversation_id", "metadata.session_id", "metadata.thread_id")
+    streams = frozenset()
+    agent = pydantic_agent()
+
+    def instrumented(self) -> AbstractContextManager[Any]:
+        return lai.instrument("pydantic_ai")
+
+    def run(self, prompt: str, **named: str) -> None:
+        asyncio.run(self.arun(prompt, **named))
+
+    async def arun(self, prompt: str, **named: str) -> None:
+        await self.agent.run(prompt, **pydantic_options(named))
+
+
+def pydantic_options(named: dict[str, str]) -> dict[str, Any]:
+    """Turn the key of a way into what PydanticAI takes."""
+    options: dict[str, Any] = {}
+    for key, value in named.items():
+        place, _, name = key.partition(".")
+        options[place] = {name: value} if name else value
+    return options
+
+
+class ScriptedModel(Model):
+    """Calls every tool once, or hands over; then answers."""
+
+    async def get_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[Any],
+        model_settings: ModelSettings,
+        tools: list[Any],
+        output_schema: Any,
+        handoffs: list[Any],
+        tracing: Any,
+        **kwargs: Any,
+    ) -> ModelResponse:
+        output = await _output(input, tools, handoffs)
+        return ModelResponse(output=output, usage=Usage(), response_id=None)
+
+    async def stream_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[Any],
+        model_settings: ModelSettings,
+        tools: list[Any],
+        output_schema: Any,
+        handoffs: list[Any],
+        tracing: Any,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        output = await _output(input, tools, handoffs)
+        response = Response(
+            id="response",
+            created_at=0,
+            model="scripted",
+            object="response",
+            output=output,
+            parallel_tool_calls=True,
+            tool_choice="auto",
+            tools=[],
+        )
+        yield ResponseCompletedEvent(response=response, sequence_number=0, type="response.completed")
+
+
+async def _output(input: str | list[Any], tools: list[Any], handoffs: list[Any]) -> list[Any]:
+    items = [{"role": "user", "content": input}] if isinstance(input, str) else input
+    question = next(str(item["content"]) for item in items if item.get("role") == "user")
+    await act_async(question)
+    called = {item.get("name") for item in items if item.get("type") == "function_call"}
+    arguments = json.dumps({"argument": question})
+    waiting = [tool.name for tool in tools if tool.name not in called]
+    if waiting:
+        return [_call(name, arguments) for name in waiting]
+    waiting = [handoff.tool_name for handoff in handoffs if handoff.tool_name not in called]
+    if waiting:
+        return [_call(waiting[0], "{}")]
+    text = ResponseOutputText(annotations=[], text=f"done {question}", type="output_text")
+    return [
+        ResponseOutputMessage(
+            id="message", content=[text], role="assistant", status="completed", type="message"
+        )
+    ]
+
+
+def _call(name: str, arguments: str) -> ResponseFunctionToolCall:
+    return ResponseFunctionToolCall(
+        arguments=arguments, call_id=f"call-{name}", name=name, type="function_call", id=f"id-{name}"
+    )
+
+
+@function_tool(failure_error_function=None)
+def first(argument: str) -> str:
+    """Look something up."""
+    with user_span("query", argument):
+        act_tool(argument)
+        return argument
+
+
+@function_tool(failure_error_function=None)
+async def second(argument: str) -> str:
+    """Look something up."""
+    with user_span("query", argument):
+        await asyncio.sleep(0)
+        return argument
+
+
+class OpenAIAgents(Workload):
+    """An agent with two tools that hands over to another one."""
+
+    name = "openai_agents"
+    keys = ("group_id", "trace_metadata.session_id", "trace_metadata.thread_id", "conversation_id", "session")
+    streams = frozenset({"async"})
+    agent: SDKAgent[Any] = SDKAgent(
+        name="front",
+        model=ScriptedModel(),
+        tools=[first, second],
+        handoffs=[SDKAgent(name="back", model=ScriptedModel())],
+    )
+
+    def instrumented(self) -> AbstractContextManager[Any]:
+        return lai.instrument("openai_agents")
+
+    def run(self, prompt: str, **named: str) -> None:
+        asyncio.run(self.arun(prompt, **named))
+
+    async def arun(self, prompt: str, **named: str) -> None:
+        session = _sdk_session(named)
+        try:
+            await Runner.run(self.agent, prompt, **_sdk_options(named, session))
+        finally:
+            if session is not None:
+                session.close()
+
+    async def astream(self, prompt: str, **named: str) -> AsyncIterator[Any]:
+        result = Runner.run_streamed(self.agent, prompt, **_sdk_options(named, None))
+        async for event in result.stream_events():
+            yield event
+
+
+def _sdk_session(named: dict[str, str]) -> SQLiteSession | None:
+    return SQLiteSession(named["session"]) if "session" in named else None
+
+
+def _sdk_options(named: dict[str, str], session: SQLiteSession | None) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    for key, value in named.items():
+        place, _, name = key.partition(".")
+        if place == "session":
+            options["session"] = session
+        elif place == "conversation_id":
+            options[place] = value
+        else:
+            config[place] = {name: value} if name else value
+    if config:
+        options["run_config"] = RunConfig(**config)
+    return options
