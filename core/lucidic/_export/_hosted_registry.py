@@ -56,7 +56,7 @@ class HostedRegistry:
         """
         mark, now = _mark(self.config, self.folder), self.clock()
         with contextlib.suppress(OSError):
-            if 0 <= now - mark.stat().st_mtime < GOOD_SECONDS:
+            if abs(now - mark.stat().st_mtime) < GOOD_SECONDS:
                 return
         if now - _unanswered.get(mark.name, -UNANSWERED_SECONDS) < UNANSWERED_SECONDS:
             return

@@ -99,13 +99,15 @@ class Worker:
 
     def _run(self) -> None:
         while True:
+            # Looked at first: what was written before the wish to stop may have come behind a round's back.
+            stopping = self._stopping
             more = self._step()
             self._hurried = self._hurried and more
             self._served = self._heard
             self._progress()
             if more:
                 continue
-            if self._stopping:
+            if stopping:
                 break
             self._wait()
         self._leader.release()
