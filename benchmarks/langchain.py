@@ -141,7 +141,8 @@ def measure(rounds, calls):
                     found[subject][case].append(time.process_time() - begun)
                     clear()
     return {
-        subject: {case: statistics.median(times) for case, times in cases.items()} for subject, cases in found.items()
+        subject: {case: statistics.median(times) for case, times in cases.items()}
+        for subject, cases in found.items()
     }
 
 
@@ -163,7 +164,10 @@ def main():
     print(f"{'':20}" + "".join(f"{case:>10}" for case in CASES) + "   (CPU, ratio to no handler)")
     for subject, cases in found.items():
         print(f"{subject:20}" + "".join(f"{cases[case] / base[case]:10.2f}" for case in CASES))
-    print(f"{'no handler, ms/call':20}" + "".join(f"{1000 * base[case] / _calls(case, given.calls):10.2f}" for case in CASES))
+    print(
+        f"{'no handler, ms/call':20}"
+        + "".join(f"{1000 * base[case] / _calls(case, given.calls):10.2f}" for case in CASES)
+    )
 
 
 def _calls(case, calls):

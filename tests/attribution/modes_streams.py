@@ -281,8 +281,15 @@ MODES = (
     Mode("async stream inside the session", consumed_inside_async, streams="async"),
     Mode("decorated coroutine", decorated_coroutine, decorates=True),
     Mode("decorated generators interleaved", decorated_interleaved, streams="sync", decorates=True),
-    Mode("decorated async generators interleaved", decorated_interleaved_async, streams="async", decorates=True),
-    Mode("decorated async generators, steps in tasks", decorated_steps_in_tasks, streams="async", decorates=True),
+    Mode(
+        "decorated async generators interleaved", decorated_interleaved_async, streams="async", decorates=True
+    ),
+    Mode(
+        "decorated async generators, steps in tasks",
+        decorated_steps_in_tasks,
+        streams="async",
+        decorates=True,
+    ),
     Mode("streams interleaved, each step in its session", steps_in_their_sessions, streams="sync"),
     Mode("generators holding a block interleaved", held_interleaved, streams="sync"),
     Mode("async generators holding a block interleaved", held_interleaved_async, streams="async"),

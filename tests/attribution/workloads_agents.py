@@ -27,7 +27,16 @@ from openai.types.responses import (
     ResponseOutputText,
 )
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelMessage, ModelResponse as Reply, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.messages import (
+    ModelResponse as Reply,
+)
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 import lucidic as lai

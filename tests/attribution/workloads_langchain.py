@@ -41,7 +41,9 @@ class ScriptedChat(BaseChatModel):
         await act_async(question_of(messages))
         return _result(messages, kwargs)
 
-    def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+    def _stream(
+        self, messages: list[BaseMessage], *args: Any, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
         for chunk in _chunks(messages, kwargs):
             act(question_of(messages))
             yield chunk
@@ -74,7 +76,10 @@ def _result(messages: list[BaseMessage], kwargs: dict[str, Any]) -> ChatResult:
 
 
 def _chunks(messages: list[BaseMessage], kwargs: dict[str, Any]) -> list[ChatGenerationChunk]:
-    parts = [AIMessageChunk(**_answer(messages, kwargs)), *(AIMessageChunk(content=f" {n}") for n in range(3))]
+    parts = [
+        AIMessageChunk(**_answer(messages, kwargs)),
+        *(AIMessageChunk(content=f" {n}") for n in range(3)),
+    ]
     return [ChatGenerationChunk(message=part) for part in parts]
 
 

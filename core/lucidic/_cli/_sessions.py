@@ -26,6 +26,10 @@ _ORDERS: Final[dict[str, Callable[[StoredSession], Any]]] = {
 }
 
 
+_PAGE = 20
+_ALL = 1_000_000_000
+
+
 @click.command()
 @click.option("--name", help="Only sessions whose name contains this, in any case.")
 @click.option(
@@ -43,7 +47,7 @@ _ORDERS: Final[dict[str, Callable[[StoredSession], Any]]] = {
     help="Newest, most or a-z first.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Sessions on a page."
+    "--limit", type=click.IntRange(min=1), help="Sessions on a page.  [default: 20; all with --json]"
 )
 @click.option("--page", type=click.IntRange(min=1), default=1, show_default=True, help="Which page.")
 @as_json
@@ -55,18 +59,19 @@ def sessions(
     user: str | None,
     tag: str | None,
     sort: str,
-    limit: int,
+    limit: int | None,
     page: int,
     as_json: bool,
 ) -> None:
     """List sessions, the newest first."""
     filters = {"state": state, "since_ns": since, "until_ns": until, "user_id": user, "tag": tag}
-    start = (page - 1) * limit
+    length = limit or (_ALL if as_json else _PAGE)
+    start = (page - 1) * length
     with store() as reader:
-        found = _page(reader, filters, name, sort, start, limit + 1)
+        found = _page(reader, filters, name, sort, start, length + 1)
         is_empty = not found and not reader.sessions(limit=1)
     if as_json:
-        print_json([session_json(session) for session in found[:limit]])
+        print_json([session_json(session) for session in found[:length]])
         return
     screen = console()
     if not found:
@@ -75,8 +80,8 @@ def sessions(
             Text(no_sessions() if is_empty else "No session matches." if page == 1 else "No more sessions."),
         )
         return
-    show_on(screen, draw_sessions(found[:limit], width=screen.width))
-    if len(found) > limit:
+    show_on(screen, draw_sessions(found[:length], width=screen.width))
+    if len(found) > length:
         show_on(screen, Text(f"\nThere are more: --page {page + 1}", "dim"))
 
 
