@@ -16,7 +16,7 @@ from lucidic._guard import guarded
 from lucidic._open_records import Record, innermost
 from lucidic._runtime import runtime
 from lucidic._spans import _attributes as keys
-from lucidic._spans._openinference import io_attributes
+from lucidic._spans._io import io_attributes
 from lucidic._steps import event_attributes, open_step, step_attributes, tracer
 
 

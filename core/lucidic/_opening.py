@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -140,6 +139,8 @@ def hosted_registry(settings: Settings) -> HostedRegistry | None:
 def _refuse_unknown(function: str, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in _NAMES:
+            import difflib
+
             near = difflib.get_close_matches(name, (*_NAMES, "session_name"), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{hint}")

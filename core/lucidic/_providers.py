@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import ModuleType, TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import Self
 
 from lucidic._guard import guarded
 from lucidic.errors import UnknownProviderError
 
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 GROUP: Final = "lucidic.providers"
 """Entry-point group: a name, and a function that instruments and returns the function that undoes it."""
@@ -97,7 +99,7 @@ def find(name: str) -> Callable[..., Undo]:
         module, _, function = target.partition(":")
         ours: Callable[..., Undo] = getattr(import_module(module), function)
         return ours
-    for entry in entry_points(group=GROUP):
+    for entry in _offered():
         if entry.name == name:
             found: Callable[..., Undo] = entry.load()
             return found
@@ -106,7 +108,7 @@ def find(name: str) -> Callable[..., Undo]:
 
 def known() -> list[str]:
     """Return the names of all providers, sorted."""
-    return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))})
+    return sorted({*_OURS, *(entry.name for entry in _offered())})
 
 
 _MODULES: Final = {
@@ -145,3 +147,9 @@ def _name_of(provider: object) -> str:
     else:
         module = getattr(provider, "__module__", None) or type(provider).__module__
     return _MODULES.get(module.partition(".")[0], module)
+
+
+def _offered() -> EntryPoints:
+    from importlib.metadata import entry_points  # a tenth of what importing lucidic may cost
+
+    return entry_points(group=GROUP)

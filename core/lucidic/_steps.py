@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +13,8 @@ from lucidic._active import current_session_id
 from lucidic._open_records import Record, innermost
 from lucidic._runtime import runtime
 from lucidic._spans import _attributes as keys
+from lucidic._spans._io import io_attributes
 from lucidic._spans._json import dumps
-from lucidic._spans._openinference import io_attributes
 from lucidic._spans._tracer import AdapterTracer
 from lucidic.errors import InvalidOperationError, NotInitializedError
 
@@ -266,6 +265,8 @@ def _image_file(path: str) -> str:
             f"The screenshot {path!r} cannot be read ({error.strerror}): pass the path of an image's file, or the "
             f"image itself as base64."
         ) from error
+    import mimetypes  # many files are read at its first use
+
     kind = mimetypes.guess_type(path)[0] or "image/png"
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 

@@ -39,13 +39,13 @@ from lucidic._spans._facts import (
     Video,
 )
 from lucidic._spans._ids import chosen_trace_id
+from lucidic._spans._io import io_attributes
 from lucidic._spans._json import clean, dumps, json_object
 from lucidic._spans._messages import message_attributes
 from lucidic._spans._openinference import (
     agent_attributes,
     embedding_attributes,
     graph_node_attributes,
-    io_attributes,
     llm_attributes,
     prompt_template_attributes,
     reranker_attributes,

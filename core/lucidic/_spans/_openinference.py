@@ -12,7 +12,6 @@ from typing import Any, Final
 from openinference.semconv.trace import (
     ChoiceAttributes,
     EmbeddingAttributes,
-    OpenInferenceMimeTypeValues,
     PromptAttributes,
     RerankerAttributes,
     SpanAttributes,
@@ -32,9 +31,6 @@ from lucidic._spans._messages import (
 )
 from lucidic._spans._vendors import provider_name, system_name
 
-
-_TEXT: Final = OpenInferenceMimeTypeValues.TEXT.value
-_JSON: Final = OpenInferenceMimeTypeValues.JSON.value
 
 _USAGE: Final = (
     ("cache_read", SpanAttributes.LLM_TOKEN_COUNT_PROMPT_DETAILS_CACHE_READ),
@@ -212,20 +208,3 @@ def prompt_template_attributes(
         found[SpanAttributes.LLM_PROMPT_TEMPLATE_VARIABLES] = json_object(variables)
     put(found, SpanAttributes.LLM_PROMPT_TEMPLATE_VERSION, version)
     return found
-
-
-def io_attributes(input: object = None, output: object = None) -> Attributes:
-    """Describe what went into a span and what came out: text as it is, anything else as JSON.
-
-    None is no value: nothing is written for it.
-    """
-    found: Attributes = {}
-    if input is not None:
-        found[SpanAttributes.INPUT_VALUE], found[SpanAttributes.INPUT_MIME_TYPE] = _value(input)
-    if output is not None:
-        found[SpanAttributes.OUTPUT_VALUE], found[SpanAttributes.OUTPUT_MIME_TYPE] = _value(output)
-    return found
-
-
-def _value(value: object) -> tuple[str, str]:
-    return (as_text(value), _TEXT) if isinstance(value, str) else (dumps(value), _JSON)
