@@ -20,8 +20,8 @@ from lucidic._spans._facts import (
     Usage,
     Video,
 )
-from lucidic._spans._messages import message_attributes
 from lucidic._spans._io import io_attributes
+from lucidic._spans._messages import message_attributes
 from lucidic._spans._openinference import (
     agent_attributes,
     embedding_attributes,
