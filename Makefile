@@ -12,7 +12,7 @@ demo: $(READY)
 	@$(BIN)/lucidic demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 quick: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2
