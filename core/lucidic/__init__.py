@@ -27,7 +27,7 @@ from lucidic._manage import add_sink, end_session, flush, get_session, health, s
 from lucidic._providers import Instrumentation, instrument
 from lucidic._scope import Scope, SessionScope
 from lucidic._steps import create_event, create_step, end_event, end_step, update_event, update_step
-from lucidic._view import show
+from lucidic._view import show, to_dataframe
 
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "set_active_session",
     "show",
     "shutdown",
+    "to_dataframe",
     "step",
     "update_event",
     "update_session",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from lucidic._view._frame import to_dataframe
 from lucidic._view._reader import Reader
 
 
 if TYPE_CHECKING:
     from lucidic._view._notebook import SessionView
 
-__all__ = ["Reader", "show"]
+__all__ = ["Reader", "show", "to_dataframe"]
 
 
 def show(session_id: str | None = None) -> SessionView:
