@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,10 @@ from lucidic._view._speech import answer_words, asked, user_words
 
 
 _MAX_DEPTH: Final = 60
-_NAMELESS: Final = {"LangGraph", "model", "tools", "agent", "call_model", "prompt"}
-"""What LangChain and LangGraph call their own steps: such a name tells nothing beside the step's content."""
+_NAMELESS: Final = re.compile(
+    r"LangGraph|model|tools|agent|call_model|prompt|Runnable.*|turn \d+|(run )?Agent workflow"
+)
+"""What LangChain, LangGraph and the Agents SDK call their own steps: such a name says nothing beside the content."""
 
 
 @dataclass(slots=True)
@@ -197,5 +200,6 @@ def _is_plain_chain(node: Node, inner: Sequence[Row]) -> bool:
 
 
 def _name(node: Node) -> tuple[str, ...]:
-    name = node.span.name
-    return () if name in _NAMELESS or name.startswith("Runnable") else (name,)
+    # The name of a root stands in the heading of its turn.
+    is_plain = node.span.parent_span_id and not _NAMELESS.fullmatch(node.span.name)
+    return (node.span.name,) if is_plain else ()
