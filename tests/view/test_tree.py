@@ -98,3 +98,12 @@ def test_the_agents_sdks_own_steps_are_folded_and_other_names_kept(spans):
     (row,), _ = fold(forest(spans.made))
     assert (row.span.name, row.via) == ("helper", ("my step",))
     assert names(row.children) == [("look", [])] * 4
+
+
+def test_an_agent_called_from_another_process_speaks_for_its_turn(trip):
+    """With the caller's span elsewhere, the words are the agent's, and the turn still says what is missing."""
+    remote = replace(trip.made[0], parent_span_id="f" * 16)
+    (turn,) = turns([remote, *trip.made[1:10]])
+    assert turn.root is None
+    assert turn.user.startswith("What is the weather")
+    assert turn.answer.startswith("Paris: 21")
