@@ -6,10 +6,11 @@ import json
 import threading
 from dataclasses import replace
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from lucidic._cli import main
+from lucidic._cli import _common, main
 from lucidic.errors import StoreError
 
 
@@ -245,8 +246,6 @@ def test_spans_of_no_session_are_shown_with_the_way_out(run, reader, trip):
 
 def test_what_takes_long_is_told_on_a_terminal(reader, monkeypatch, capsys):
     """After a second a terminal says what is going on; a pipe never does."""
-    from lucidic._cli import _common
-
     started = threading.Event()
     monkeypatch.setattr(_common, "_SLOW_S", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -258,3 +257,10 @@ def test_what_takes_long_is_told_on_a_terminal(reader, monkeypatch, capsys):
     with _common._told_if_slow("Reading"):
         pass
     assert not started.is_set()
+
+
+def test_a_closed_pipe_is_not_taken_for_a_broken_store(reader):
+    """`lucidic tail | head` ends; it does not send anybody to look for a damaged folder."""
+    context = click.Context(main, obj={"open_store": lambda: reader})
+    with context, pytest.raises(BrokenPipeError), _common.store():
+        raise BrokenPipeError

@@ -83,3 +83,27 @@ def test_endless_nesting_is_flattened(spans):
     rows, _ = fold(top)
     assert sum(1 for root in top for _ in root.walk()) == 2000
     assert len(rows) == 1
+
+
+def test_the_agents_sdks_own_steps_are_folded_and_other_names_kept(spans):
+    """Workflow, run and turn say nothing beside the agent; a step that somebody named does."""
+    root = spans.add("Agent workflow", "CHAIN", 0, 9)
+    run = spans.add("run Agent workflow", "CHAIN", 0, 9, parent=root)
+    mine = spans.add("my step", "CHAIN", 0, 9, parent=run)
+    agent = spans.add("helper", "AGENT", 0, 9, parent=mine)
+    for number in (1, 2):
+        turn = spans.add(f"turn {number}", "CHAIN", number, 9, parent=agent)
+        spans.add("look", "TOOL", number, 9, parent=turn)
+        spans.add("look", "TOOL", number, 9, parent=turn)
+    (row,), _ = fold(forest(spans.made))
+    assert (row.span.name, row.via) == ("helper", ("my step",))
+    assert names(row.children) == [("look", [])] * 4
+
+
+def test_an_agent_called_from_another_process_speaks_for_its_turn(trip):
+    """With the caller's span elsewhere, the words are the agent's, and the turn still says what is missing."""
+    remote = replace(trip.made[0], parent_span_id="f" * 16)
+    (turn,) = turns([remote, *trip.made[1:10]])
+    assert turn.root is None
+    assert turn.user.startswith("What is the weather")
+    assert turn.answer.startswith("Paris: 21")

@@ -48,14 +48,21 @@ def store() -> Generator[Reader, None, None]:
     """
     try:
         with closing(_open()) as reader:
-            with _told_if_slow("Reading what the journal holds …"):
-                reader.catch_up()
+            _catch_up(reader)
             yield reader
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         said = str(error).rstrip(".")
         raise UnreadableError(f"{said}. {_advice(error)}") from error
     except ConfigurationError as error:
         raise UnreadableError(str(error)) from error
+
+
+def _catch_up(reader: Reader) -> None:
+    try:
+        with _told_if_slow("Reading what the journal holds …"):
+            reader.catch_up()
+    except OSError as error:
+        raise StoreError(str(error)) from error
 
 
 @contextmanager

@@ -84,6 +84,8 @@ def _serve(app: Starlette, listener: socket.socket) -> None:
     """Serve until Ctrl-C. Open event streams are cut after a second: they would never end by themselves."""
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="none"
+    )
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has stopped
         uvicorn.Server(config).run(sockets=[listener])

@@ -111,7 +111,9 @@ def figures_json(row: Figures) -> dict[str, Any]:
 def draw_figures(group: Group, rows: Sequence[Figures]) -> Table:
     """Return a group as a table that fits 80 columns; tokens only where the group has any."""
     counted = any(row.tokens.total for row in rows)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1 if group == "session" else 2, 0, 0), header_style="dim"
+    )
     table.add_column(group.upper(), overflow="fold", min_width=12)
     noun = {"agent": "RUNS", "session": "TURNS"}.get(group, "CALLS")
     for heading in (noun, "FAILED", *(("IN", "OUT") if counted else ()), "TIME", "MEDIAN", "P95"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,10 @@ from lucidic._view._speech import answer_words, asked, user_words
 
 
 _MAX_DEPTH: Final = 60
-_NAMELESS: Final = {"LangGraph", "model", "tools", "agent", "call_model", "prompt"}
-"""What LangChain and LangGraph call their own steps: such a name tells nothing beside the step's content."""
+_NAMELESS: Final = re.compile(
+    r"LangGraph|model|tools|agent|call_model|prompt|Runnable.*|turn \d+|(run )?Agent workflow"
+)
+"""What LangChain, LangGraph and the Agents SDK call their own steps: such a name says nothing beside the content."""
 
 
 @dataclass(slots=True)
@@ -65,6 +68,12 @@ class Turn:
         return next((node.span for node in self.top if not node.span.parent_span_id), None)
 
     @property
+    def speaker(self) -> StoredSpan | None:
+        """Return the span that speaks for the turn: the root, or the agent whose caller is in another process."""
+        agents = (node.span for node in reversed(self.top) if kind(node.span) == "AGENT")
+        return self.root or next(agents, None)
+
+    @property
     def start_ns(self) -> int:
         """Return when the first span started."""
         return min(span.start_ns for span in self.spans)
@@ -89,19 +98,19 @@ class Turn:
         """Return the user's words: the topmost input, or what the first model call was asked."""
         by_top = next(filter(None, (user_words(span) for span in self._from_the_top())), "")
         by_model = (asked(span) for span in self.spans if kind(span) == "LLM")
-        return by_top if self.root is not None and by_top else next(filter(None, by_model), by_top)
+        return by_top if self.speaker is not None and by_top else next(filter(None, by_model), by_top)
 
     @property
     def answer(self) -> str:
-        """Return the answer's words: the topmost output, and nothing while the turn has no root."""
-        if self.root is None or self.failure is not None:
+        """Return the answer's words: the topmost output, and nothing while nobody speaks for the turn."""
+        if self.speaker is None or self.failure is not None:
             return ""
         return next(filter(None, (answer_words(span) for span in self._from_the_top())), "")
 
     @property
     def failure(self) -> Failure | None:
-        """Return why the turn failed, if its root did."""
-        return failure(self.root) if self.root is not None else None
+        """Return why the turn failed, if the span that speaks for it did."""
+        return failure(self.speaker) if self.speaker is not None else None
 
     def _from_the_top(self) -> Iterator[StoredSpan]:
         level = self.top
@@ -197,5 +206,6 @@ def _is_plain_chain(node: Node, inner: Sequence[Row]) -> bool:
 
 
 def _name(node: Node) -> tuple[str, ...]:
-    name = node.span.name
-    return () if name in _NAMELESS or name.startswith("Runnable") else (name,)
+    # The name of a root stands in the heading of its turn.
+    is_plain = node.span.parent_span_id and not _NAMELESS.fullmatch(node.span.name)
+    return (node.span.name,) if is_plain else ()
