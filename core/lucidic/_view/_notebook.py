@@ -31,7 +31,9 @@ class SessionView:
     def __repr__(self) -> str:
         from rich.console import Console
 
-        screen = Console(file=io.StringIO(), width=100, color_system=None, markup=False, emoji=False)
+        screen = Console(
+            file=io.StringIO(), width=100, color_system=None, markup=False, emoji=False, force_jupyter=False
+        )
         screen.print(_terminal.draw_session(self.session, self.turns))
         drawn: str = screen.file.getvalue()  # type: ignore[attr-defined]
         return "\n".join(line.rstrip() for line in drawn.splitlines())
