@@ -195,7 +195,7 @@ def test_a_trace_is_chosen_by_number_or_id(run, reader):
     [
         (StoreError("The store cannot be used: database is locked"), "try again"),
         (StoreError("The store cannot be used: file is not a database"), "put aside"),
-        (PermissionError(13, "Permission denied", "/root/x"), "LUCIDIC_HOME"),
+        (PermissionError(13, "Permission denied", "/denied/x"), "LUCIDIC_HOME"),
     ],
 )
 def test_an_unreadable_store_is_one_clear_line(run, error, said):
