@@ -261,15 +261,19 @@ def encode_scope(scope: InstrumentationScope | None) -> bytes:
 def encode_request(
     groups: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str, Iterable[bytes]]]]],
 ) -> bytes:
-    """Encode an ``ExportTraceServiceRequest`` from resources, their scopes and the scopes' encoded spans."""
+    """Encode an ``ExportTraceServiceRequest`` from resources, their scopes and the scopes' encoded spans.
+
+    The spans are copied once, by the last join: a batch may be the most memory that the exporter ever holds.
+    """
     out: list[bytes] = []
     for resource, resource_schema, scopes in groups:
         body = [message(b"\x0a", resource)]
         for scope, scope_schema, spans in scopes:
             inner = [message(b"\x0a", scope)]
-            inner += [message(b"\x12", span) for span in spans]
+            for span in spans:
+                inner += (b"\x12", varint(len(span)), span)
             inner.append(text_field(b"\x1a", scope_schema))
-            body.append(message(b"\x12", b"".join(inner)))
+            body += (b"\x12", varint(sum(map(len, inner))), *inner)
         body.append(text_field(b"\x1a", resource_schema))
-        out.append(message(b"\x0a", b"".join(body)))
+        out += (b"\x0a", varint(sum(map(len, body))), *body)
     return b"".join(out)
