@@ -23,6 +23,9 @@ _FLAGS_LOCAL = b"\x00\x01\x00\x00"
 _FLAGS_REMOTE = b"\x00\x03\x00\x00"
 _KEYS: dict[str, bytes] = {}
 _KEYS_LIMIT = 4096
+_PAIRS: dict[tuple[bytes, str, str], bytes] = {}
+_PAIRS_LIMIT = 2048
+_SHORT = 64
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -121,6 +124,17 @@ def encode_attributes(attributes: Mapping[str, Any] | None, tag: bytes) -> bytes
         if type(value) is not str:
             pair = _key_value(key, value)
             out += (tag, varint(len(pair)), pair)
+            continue
+        if len(value) <= _SHORT:
+            # Ids, kinds, names: the same few pairs on every span of a session.
+            short = _PAIRS.get((tag, key, value))
+            if short is None:
+                pair = _key_value(key, value)
+                short = b"".join((tag, varint(len(pair)), pair))
+                if len(_PAIRS) >= _PAIRS_LIMIT:
+                    _PAIRS.clear()
+                _PAIRS[tag, key, value] = short
+            out.append(short)
             continue
         # Text is most of what spans hold: framed from the inside out, and copied once, by the join.
         text = utf8(value)
