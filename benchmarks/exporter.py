@@ -10,6 +10,7 @@ each way to end or to fail, counted at the receiver; ours after the next process
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -25,6 +26,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
+_numbers = itertools.count()
+_PIECE = secrets.token_hex(5000)
 STACKS = ("otel", "lucidic", "lucidic+store")
 
 
@@ -79,7 +82,7 @@ def attributes_of(size: int) -> dict[str, object]:
     texts = ("input.value", "output.value", "llm.input_messages.0.message.content")
     more = ("llm.input_messages.1.message.content", "llm.output_messages.0.message.content")
     # Every span has texts of its own, as real ones have; the same object in all of them would take no memory.
-    return {**few, **{key: secrets.token_hex(size // 10) for key in (*texts, *more)}}
+    return {**few, **{key: f"{next(_numbers):08}{_PIECE[: size // 5 - 8]}" for key in (*texts, *more)}}
 
 
 def work(stack: str, url: str, home: str, spans: int, scenario: str, rate: float) -> None:

@@ -44,14 +44,27 @@ home = Path(sys.argv[1])
 """
 
 
-def run_program(source: str, home: Path, *arguments: str, environment: dict[str, str] | None = None):
-    """Run a Python program that has ``home`` and the imports above; return the finished process."""
+def run_program(
+    source: str,
+    home: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    script: Path | None = None,
+):
+    """Run a Python program that has ``home`` and the imports above; return the finished process.
+
+    With ``script`` it is a file, which children that are spawned can import.
+    """
+    program = PREAMBLE + textwrap.dedent(source)
+    if script is not None:
+        script.write_text(program)
     here = Path(__file__).parent
     root = here.parents[1]
     path = os.pathsep.join(map(str, (here, root / "core", root / "adapters")))
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     return subprocess.run(
-        [sys.executable, "-c", PREAMBLE + textwrap.dedent(source), str(home), *arguments],
-        env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+        [sys.executable, *([str(script)] if script else ["-c", program]), str(home), *arguments],
+        env={**inherited, "PYTHONPATH": path, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=60,

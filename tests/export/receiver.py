@@ -33,6 +33,7 @@ class Receiver:
         self.arrived = threading.Semaphore(0)
         self.release = threading.Event()
         self.always: Callable[[Handler], None] = ok
+        self.refuse_beyond = 0
         self._plan = list(plan)
         self._lock = threading.Lock()
         receiver = self
@@ -80,6 +81,12 @@ class Handler(BaseHTTPRequestHandler):
     body: bytes
 
     def do_POST(self) -> None:
+        if self.owner.refuse_beyond and int(self.headers["content-length"]) > self.owner.refuse_beyond:
+            # As proxies do: the answer comes before the body is read, and the connection ends.
+            self.owner.requests += 1
+            self.answer(413, b"too large", "text/plain", connection="close")
+            self.close_connection = True
+            return
         self.body = self.rfile.read(int(self.headers["content-length"]))
         if self.headers.get("content-encoding") == "gzip":
             self.body = gzip.decompress(self.body)

@@ -12,6 +12,7 @@ from receiver import Receiver
 
 from lucidic._export import Exporter, ExportOptions
 from lucidic._export._backoff import Backoff
+from lucidic._export._http import HTTPClient, HTTPError
 from lucidic._export._otlp import OTLPSink
 from lucidic._export._otlp_config import OTLPConfig
 
@@ -154,6 +155,54 @@ def test_too_large_batches_are_halved(connect):
         produce(exporter, 64, size=1000)
         assert exporter.flush(20)
         assert (64, 64) == (len(receiver.accepted), receiver.distinct)
+
+
+def test_early_refusal_is_read(connect):
+    """A server that refuses a large body without reading it gets the batch in parts."""
+    with Receiver() as receiver:
+        receiver.refuse_beyond = 300_000
+        exporter = connect(receiver)
+        produce(exporter, 64, size=20_000)
+        assert exporter.flush(30)
+        assert (64, 64) == (len(receiver.accepted), receiver.distinct)
+
+
+def test_slow_headers_are_cut_off(tmp_path):
+    """An answer whose headers come one byte at a time is given up when the request's time is over."""
+
+    def drip(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        try:
+            while not handler.owner.release.wait(0.02):
+                handler.wfile.write(b"x")
+        except OSError:
+            handler.close_connection = True
+
+    with Receiver() as receiver:
+        receiver.always = drip
+        client = HTTPClient(lambda: None)
+        started = time.monotonic()
+        with pytest.raises(HTTPError):
+            client.post(receiver.url, b"", {}, until=started + 0.3, limit=10)
+        assert time.monotonic() - started < 3
+        receiver.release.set()
+
+
+def test_proxy_of_the_environment_is_used(monkeypatch):
+    """With a proxy in the environment the request goes to it, and names the endpoint."""
+    with Receiver() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://user:pass@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "other.invalid")
+        client = HTTPClient(lambda: None)
+        answer = client.post(
+            "http://endpoint.invalid/v1/traces", b"", {}, until=time.monotonic() + 5, limit=10
+        )
+        assert 200 == answer.status
+        (sent,) = proxy.headers
+        assert "endpoint.invalid" == sent["host"]
+        with pytest.raises(HTTPError):
+            client.post("http://other.invalid/", b"", {}, until=time.monotonic() + 1, limit=10)
+        client.close()
 
 
 def test_too_large_span_is_cut(connect):

@@ -23,6 +23,9 @@ _FLAGS_LOCAL = b"\x00\x01\x00\x00"
 _FLAGS_REMOTE = b"\x00\x03\x00\x00"
 _KEYS: dict[str, bytes] = {}
 _KEYS_LIMIT = 4096
+_PAIRS: dict[tuple[bytes, str, str], bytes] = {}
+_PAIRS_LIMIT = 2048
+_SHORT = 64
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -121,6 +124,17 @@ def encode_attributes(attributes: Mapping[str, Any] | None, tag: bytes) -> bytes
         if type(value) is not str:
             pair = _key_value(key, value)
             out += (tag, varint(len(pair)), pair)
+            continue
+        if len(value) <= _SHORT:
+            # Ids, kinds, names: the same few pairs on every span of a session.
+            short = _PAIRS.get((tag, key, value))
+            if short is None:
+                pair = _key_value(key, value)
+                short = b"".join((tag, varint(len(pair)), pair))
+                if len(_PAIRS) >= _PAIRS_LIMIT:
+                    _PAIRS.clear()
+                _PAIRS[tag, key, value] = short
+            out.append(short)
             continue
         # Text is most of what spans hold: framed from the inside out, and copied once, by the join.
         text = utf8(value)
@@ -261,15 +275,19 @@ def encode_scope(scope: InstrumentationScope | None) -> bytes:
 def encode_request(
     groups: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str, Iterable[bytes]]]]],
 ) -> bytes:
-    """Encode an ``ExportTraceServiceRequest`` from resources, their scopes and the scopes' encoded spans."""
+    """Encode an ``ExportTraceServiceRequest`` from resources, their scopes and the scopes' encoded spans.
+
+    The spans are copied once, by the last join: a batch may be the most memory that the exporter ever holds.
+    """
     out: list[bytes] = []
     for resource, resource_schema, scopes in groups:
         body = [message(b"\x0a", resource)]
         for scope, scope_schema, spans in scopes:
             inner = [message(b"\x0a", scope)]
-            inner += [message(b"\x12", span) for span in spans]
+            for span in spans:
+                inner += (b"\x12", varint(len(span)), span)
             inner.append(text_field(b"\x1a", scope_schema))
-            body.append(message(b"\x12", b"".join(inner)))
+            body += (b"\x12", varint(sum(map(len, inner))), *inner)
         body.append(text_field(b"\x1a", resource_schema))
-        out.append(message(b"\x0a", b"".join(body)))
+        out += (b"\x0a", varint(sum(map(len, body))), *body)
     return b"".join(out)

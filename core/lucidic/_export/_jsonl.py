@@ -67,9 +67,9 @@ def file_name(session_id: str | None) -> str:
     if session_id is None:
         return "unattributed.jsonl"
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", session_id)[:100]
-    if safe == session_id and not safe.startswith(".") and safe != "unattributed":
+    if safe and safe == session_id and not safe.startswith(".") and safe != "unattributed":
         return f"{safe}.jsonl"
-    return f"{safe.lstrip('.')}-{hashlib.blake2s(session_id.encode(), digest_size=4).hexdigest()}.jsonl"
+    return f"{safe.lstrip('.') or 'session'}-{hashlib.blake2s(session_id.encode(), digest_size=4).hexdigest()}.jsonl"
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -8,27 +8,22 @@ from __future__ import annotations
 import gzip
 import http
 import logging
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from lucidic._export._http import HTTPClient, HTTPError, tls_context
 from lucidic._export._otlp_answer import Answered, read_answer
 from lucidic._export._otlp_config import OTLPConfig
 from lucidic._export._payload import SpanEntry, shorten_entry
 from lucidic._export._sink import Batch, Outcome, span_count
 
 
-if TYPE_CHECKING:
-    import httpx
-
-
 logger = logging.getLogger("lucidic.export")
 
-CONNECT_SECONDS: Final = 2.0
 BODY_LIMIT: Final = 64 * 1024
 _REDIRECTS: Final = 3
 _SAME_METHOD: Final = frozenset({http.HTTPStatus.TEMPORARY_REDIRECT, http.HTTPStatus.PERMANENT_REDIRECT})
@@ -67,14 +62,14 @@ class OTLPSink:
         self.config = config
         self.name = config.name
         self._clock = clock
-        self._client: httpx.Client | None = None
+        self._client = HTTPClient(
+            lambda: tls_context(config.certificate, config.client_certificate, config.client_key)
+        )
         self._accepted = False
 
     def close(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._client.close()
 
     def deliver(self, batch: Batch, timeout: float) -> Outcome:
         """Deliver a batch; see Sink."""
@@ -138,8 +133,6 @@ class OTLPSink:
 
     def _send(self, body: bytes, until: float) -> _Reply | str:
         """Send a request; return the reply, or what was wrong with the connection."""
-        import httpx
-
         headers = {
             "user-agent": "lucidic-adapters",
             "accept-encoding": "identity",
@@ -156,38 +149,18 @@ class OTLPSink:
                 if reply.status not in _SAME_METHOD or not _same_host(url, reply.location):
                     return reply
                 url = urljoin(url, reply.location)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            # A connection that broke in the middle may leave the pool in any state: the next attempt begins anew.
-            self.close()
-            return f"{type(error).__name__}: {error}"
+        except HTTPError as error:
+            return str(error)
         return reply
 
     def _post(self, url: str, body: bytes, headers: dict[str, str], until: float) -> _Reply:
-        import httpx
-
-        left = max(0.1, until - time.monotonic())
-        limits = httpx.Timeout(left, connect=min(CONNECT_SECONDS, left))
-        with self._connected().stream("POST", url, content=body, headers=headers, timeout=limits) as response:
-            content = b""
-            for piece in response.iter_raw():
-                content += piece
-                if len(content) > BODY_LIMIT:
-                    break
-                if time.monotonic() > until:
-                    raise httpx.ReadTimeout("The answer did not end in time.")
-            return _Reply(
-                status=response.status_code,
-                answer=read_answer(response.status_code, response.headers, content[:BODY_LIMIT]),
-                retry_after=self._retry_after(response.headers.get("retry-after")),
-                location=response.headers.get("location", ""),
-            )
-
-    def _connected(self) -> httpx.Client:
-        if self._client is None:
-            import httpx
-
-            self._client = httpx.Client(verify=_trust(self.config), follow_redirects=False)
-        return self._client
+        response = self._client.post(url, body, headers, until=until, limit=BODY_LIMIT)
+        return _Reply(
+            status=response.status,
+            answer=read_answer(response.status, response.headers, response.body),
+            retry_after=self._retry_after(response.headers.get("retry-after")),
+            location=response.headers.get("location", ""),
+        )
 
     def _retry_after(self, text: str | None) -> float | None:
         if text is None:
@@ -199,15 +172,6 @@ class OTLPSink:
 
     def _until(self, date: str) -> float:
         return max(0.0, parsedate_to_datetime(date).timestamp() - self._clock())
-
-
-def _trust(config: OTLPConfig) -> ssl.SSLContext | bool:
-    if not config.certificate and not config.client_certificate:
-        return True
-    context = ssl.create_default_context(cafile=config.certificate)
-    if config.client_certificate:
-        context.load_cert_chain(config.client_certificate, config.client_key)
-    return context
 
 
 def _same_host(url: str, location: str) -> bool:

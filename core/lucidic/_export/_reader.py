@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from lucidic._export._segment import BODY, FRAME, MAGIC
 
 
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 18
 _HEAD: Final = struct.Struct("<4sIIBI")
 RECORD_LIMIT: Final = 64 << 20
 """No record is longer, in bytes: a length beyond is damage."""

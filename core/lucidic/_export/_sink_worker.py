@@ -15,6 +15,7 @@ from lucidic._export._failpoints import failpoint
 from lucidic._export._gather import Gathered, Gatherer, advance
 from lucidic._export._ledger import SinkState
 from lucidic._export._options import ExportOptions
+from lucidic._export._payload import SpanEntry
 from lucidic._export._quarantine import quarantine
 from lucidic._export._retention import known_segments
 from lucidic._export._sink import Answer, Outcome, Renewable, Sink, span_count
@@ -120,12 +121,18 @@ class SinkWorker(Worker):
         spans = span_count(taken)
         if outcome.delivered + outcome.rejected + len(outcome.dropped) != spans:
             raise ValueError(f"The sink {self.name} took {spans} spans and accounts for another number.")
+        if not outcome.rejected:
+            for item, (name, _end) in zip(taken, found.ends, strict=False):
+                if isinstance(item, SpanEntry):
+                    self._book.at(name).delivered += 1
+            advance(self._book, found, outcome.taken)
+            return
         refused = {id(entry) for entry, _reason in outcome.refused}
         dropped = {id(entry): reason for entry, reason in outcome.dropped}
         # Of a partial success the number is known, and not which spans they are.
         unnamed = outcome.rejected - len(refused)
         for item, (name, _end) in zip(taken, found.ends, strict=False):
-            if not span_count((item,)):
+            if not isinstance(item, SpanEntry):
                 continue
             position = self._book.at(name)
             if id(item) in refused:
