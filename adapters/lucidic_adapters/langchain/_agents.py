@@ -68,6 +68,8 @@ def _attempt(run: Run, parent: Run | None) -> dict[str, Any]:
     """Number the attempts of a node: a retry runs the same task of the same graph again."""
     if parent is None or run.node_id is None:
         return {}
+    if parent.attempts is None:
+        parent.attempts = {}
     tried = parent.attempts[run.node_id] = parent.attempts.get(run.node_id, 0) + 1
     return {RETRY_ATTEMPT: tried} if tried > 1 else {}
 
@@ -82,8 +84,12 @@ def _begins_graph(parent: Run | None, metadata: Mapping[str, Any]) -> bool:
 
 def user_facts(metadata: Mapping[str, Any], tags: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
     """Return what the user put in metadata and tags, LangChain's own entries left out."""
-    own = {key: value for key, value in metadata.items() if not key.startswith(_INTERNAL_KEYS)}
-    return own, [tag for tag in tags or () if not tag.startswith(_INTERNAL_TAGS)]
+    own = (
+        {key: value for key, value in metadata.items() if not key.startswith(_INTERNAL_KEYS)}
+        if metadata
+        else {}
+    )
+    return own, [tag for tag in tags if not tag.startswith(_INTERNAL_TAGS)] if tags else []
 
 
 def attempt_of(tags: Sequence[str] | None) -> dict[str, Any]:

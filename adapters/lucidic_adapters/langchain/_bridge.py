@@ -128,9 +128,10 @@ def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def configure(*args: Any, **kwargs: Any) -> Any:
         manager = original(*args, **kwargs)
-        carried = next((item for item in (*kwargs.values(), *args) if isinstance(item, Carrier)), None)
-        if carried is not None:
-            manager.metadata = Carrier(manager.metadata, carried.configurable)
+        for item in (*kwargs.values(), *args):
+            if type(item) is Carrier:
+                manager.metadata = Carrier(manager.metadata, item.configurable)
+                break
         return manager
 
     return configure
@@ -141,9 +142,11 @@ def _merge_metadata(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def merge(base: Any, incoming: Any) -> Any:
-        merged = original(base, incoming)
-        carried = base if isinstance(base, Carrier) else incoming
-        return Carrier(merged, carried.configurable) if isinstance(carried, Carrier) else merged
+        if type(base) is Carrier:
+            return Carrier(original(base, incoming), base.configurable)
+        if type(incoming) is Carrier:
+            return Carrier(original(base, incoming), incoming.configurable)
+        return original(base, incoming)
 
     return merge
 

@@ -44,16 +44,14 @@ def _pause(run: Run, facts: dict[str, Any]) -> None:
 
 def tell_pause(run: Run) -> None:
     """Note on the span of a run that ends that it waits for a person; a resume will link to it."""
-    if run.pause is None:
-        return
     run.live.event("interrupt", run.pause)
     if run.parent is None:
         RUNS.interrupted(run.thread, run.live.session_id, run.live.span.get_span_context())
 
 
-def link_resume(run: Run, inputs: object, *, resumed: bool = False) -> None:
+def link_resume(run: Run | None, inputs: object, *, resumed: bool = False) -> None:
     """Link the trace that an interrupt ended to the run that goes on with it."""
-    if run.thread is None or run.parent is not None:
+    if run is None or run.thread is None or run.parent is not None:
         return
     if not resumed and inputs is not None and getattr(inputs, "resume", None) is None:
         return

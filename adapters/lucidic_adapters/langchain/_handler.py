@@ -14,8 +14,9 @@ nest under the caller of the run instead of under the run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -42,7 +43,9 @@ try:
 except ImportError:  # no langgraph, or one before 1.1
     GraphCallbackHandler = BaseCallbackHandler  # type: ignore[assignment,misc]
 
-_EMPTY: Mapping[str, Any] = {}
+_EMPTY: Final[Mapping[str, Any]] = {}
+_GUARD: Final = guarded("the LangChain handler")
+"""One for all callbacks: it keeps no state, and making one costs more than using it."""
 
 
 class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unused-ignore]
@@ -93,6 +96,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
             mask=mask,
             tracer_provider=tracer_provider,
         )
+        self._session_keys = self.options.session_keys
         self._tracer = make_tracer("lucidic.langchain", self.options)
         _bridge.install()
 
@@ -113,24 +117,32 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         kind: str,
         run_id: UUID,
         parent_run_id: UUID | None,
-        metadata: Mapping[str, Any],
-    ) -> Run | None:
+        metadata: Mapping[str, Any] | None,
+        facts: Callable[[Run, Mapping[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        """Start the span of a run, ``facts`` describing it; nothing is described that is not recorded."""
         if RUNS.get(run_id) is not None:
-            return None  # another handler of ours was given the same run
+            return  # another handler of ours was given the same run
+        started = time.time_ns()
+        known = _EMPTY if metadata is None else metadata
         parent = RUNS.get(parent_run_id)
+        run = Run(run_id, kind, parent, self, thread=known.get("thread_id"))
+        first: Mapping[str, Any] | None = None
+        if parent is not None and parent.live.is_recording:
+            first = _described(run, known, facts)  # given at the start: cheaper than set after it
         live = self._tracer.start(
             name,
             kind,
             parent=RUNS.parent_for(parent_run_id),
-            framework=session_ids(metadata, self.options.session_keys),
+            framework=session_ids(known, self._session_keys),
+            attributes=first,
+            start_time=started,
         )
-        run = Run(run_id, live, kind, parent, self)
-        run.readable = parent is None or kind == "AGENT"
-        thread = metadata.get("thread_id")
-        run.thread = None if thread is None else str(thread)
+        run.begin(live)
         RUNS.add(run)
         _bridge.claim(run)
-        return run
+        if first is None and live.is_recording:
+            live.set(_described(run, known, facts))
 
     def _end(
         self, run_id: UUID, error: BaseException | str | None, describe: Callable[[Run], Mapping[str, Any]]
@@ -141,11 +153,12 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         attributes: Mapping[str, Any] = {}
         try:
             if run.live.is_recording:
-                with guarded("langchain run end"):
-                    attributes = describe(run)
+                with _GUARD:
                     if isinstance(error, BaseException):
                         error = control_flow(run, error)
-                    tell_pause(run)
+                    attributes = describe(run)
+                    if run.pause is not None:
+                        tell_pause(run)
         finally:
             RUNS.end(run, error, attributes)
 
@@ -165,32 +178,35 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a chain, graph, node, agent, prompt or parser."""
-        with guarded("langchain on_chain_start"):
-            known = _EMPTY if metadata is None else metadata
+        with _GUARD:
             name = run_name(name, serialized, "chain")
-            kind = _agents.chain_kind(run_type, known, RUNS.get(parent_run_id))
-            run = self._start(name, kind, run_id, parent_run_id, known)
-            if run is None or not run.live.is_recording:
-                return
-            found = describe(run, name, known, tags)
-            run.defers_input = bool(kwargs.get("defers_inputs"))
-            if not run.defers_input:
-                found.update(input_of(run, inputs))
-            if kind == "PROMPT":
-                found.update(_models.prompt_facts(serialized, inputs))
-            run.live.set(found)
-            link_resume(run, inputs)
+            kind = _agents.chain_kind(
+                run_type, _EMPTY if metadata is None else metadata, RUNS.get(parent_run_id)
+            )
+
+            def facts(run: Run, known: Mapping[str, Any]) -> dict[str, Any]:
+                found = describe(run, name, known, tags)
+                run.defers_input = "defers_inputs" in kwargs and bool(kwargs["defers_inputs"])
+                if not run.defers_input:
+                    found.update(input_of(run, inputs))
+                if kind == "PROMPT":
+                    found.update(_models.prompt_facts(serialized, inputs))
+                return found
+
+            self._start(name, kind, run_id, parent_run_id, metadata, facts)
+            if parent_run_id is None:
+                link_resume(RUNS.get(run_id), inputs)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, inputs: Any = None, **kwargs: Any) -> None:
         """End the span of a chain."""
-        with guarded("langchain on_chain_end"):
+        with _GUARD:
             self._end(run_id, None, lambda run: {**late_input(run, inputs), **output_of(run, outputs)})
 
     def on_chain_error(
         self, error: BaseException, *, run_id: UUID, inputs: Any = None, **kwargs: Any
     ) -> None:
         """End the span of a chain that failed, was cancelled or left early."""
-        with guarded("langchain on_chain_error"):
+        with _GUARD:
             self._end(run_id, error, lambda run: late_input(run, inputs))
 
     # Models
@@ -208,7 +224,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a call of a chat model."""
-        with guarded("langchain on_chat_model_start"):
+        with _GUARD:
             self._start_model(serialized, messages, None, run_id, parent_run_id, tags, metadata, name, kwargs)
 
     def on_llm_start(
@@ -224,7 +240,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a call of a text model."""
-        with guarded("langchain on_llm_start"):
+        with _GUARD:
             self._start_model(serialized, None, prompts, run_id, parent_run_id, tags, metadata, name, kwargs)
 
     def _start_model(
@@ -239,22 +255,21 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         name: str | None,
         kwargs: Mapping[str, Any],
     ) -> None:
-        known = _EMPTY if metadata is None else metadata
         name = run_name(name, serialized, "llm")
-        run = self._start(name, "LLM", run_id, parent_run_id, known)
-        if run is None or not run.live.is_recording:
-            return
-        found = describe(run, name, known, tags)
-        request = _models.Request(kwargs.get("invocation_params"), kwargs.get("options"), known)
-        run.request = request
-        if messages is not None:
-            found.update(_models.chat_request(request, messages))
-            said = [message for batch in messages for message in batch]
-            found.update(input_of(run, said))
-        else:
-            found.update(_models.text_request(request, prompts or ()))
-            found.update(input_of(run, "\n".join(prompts or ())))
-        run.live.set(found)
+
+        def facts(run: Run, known: Mapping[str, Any]) -> dict[str, Any]:
+            found = describe(run, name, known, tags)
+            request = _models.Request(kwargs.get("invocation_params"), kwargs.get("options"), known)
+            run.request = request
+            if messages is not None:
+                found.update(_models.chat_request(request, messages))
+                found.update(input_of(run, [message for batch in messages for message in batch]))
+            else:
+                found.update(_models.text_request(request, prompts or ()))
+                found.update(input_of(run, "\n".join(prompts or ())))
+            return found
+
+        self._start(name, "LLM", run_id, parent_run_id, metadata, facts)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note the first token of a stream."""
@@ -262,7 +277,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         if run is None or run.first_token or run.owner is not self:
             return
         run.first_token = True
-        with guarded("langchain first token"):
+        with _GUARD:
             run.live.event(_models.FIRST_TOKEN_EVENT)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -272,14 +287,14 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a call of a model."""
-        with guarded("langchain on_llm_end"):
+        with _GUARD:
             self._end(run_id, None, lambda run: answered(run, response))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **kwargs: Any
     ) -> None:
         """End the span of a call that failed, with what had come of the answer."""
-        with guarded("langchain on_llm_error"):
+        with _GUARD:
             self._end(run_id, error, lambda run: {} if response is None else answered(run, response))
 
     # Tools and retrievers
@@ -298,28 +313,33 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a tool."""
-        with guarded("langchain on_tool_start"):
-            known = _EMPTY if metadata is None else metadata
+        with _GUARD:
             name = run_name(name, serialized, "tool")
-            run = self._start(name, "TOOL", run_id, parent_run_id, known)
-            if run is None or not run.live.is_recording:
-                return
-            found = describe(run, name, known, tags)
-            found.update(_tools.tool_request(name, serialized, input_str, inputs, kwargs.get("tool_call_id")))
-            run.live.set(found)
+            call_id = kwargs.get("tool_call_id")
+            self._start(
+                name,
+                "TOOL",
+                run_id,
+                parent_run_id,
+                metadata,
+                lambda run, known: {
+                    **describe(run, name, known, tags),
+                    **_tools.tool_request(name, serialized, input_str, inputs, call_id),
+                },
+            )
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a tool; an error that the tool handled itself is shown as one."""
-        with guarded("langchain on_tool_end"):
+        with _GUARD:
             shown: dict[str, Any] = {}
             handled = None
-            with guarded("langchain tool result"):
+            with _GUARD:
                 shown, handled = _tools.tool_result(output)
             self._end(run_id, handled, lambda _: shown)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a tool that failed."""
-        with guarded("langchain on_tool_error"):
+        with _GUARD:
             self._end(run_id, error, lambda _: {})
 
     def on_retriever_start(
@@ -335,28 +355,32 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a retriever."""
-        with guarded("langchain on_retriever_start"):
-            known = _EMPTY if metadata is None else metadata
+        with _GUARD:
             name = run_name(name, serialized, "retriever")
-            run = self._start(name, "RETRIEVER", run_id, parent_run_id, known)
-            if run is not None and run.live.is_recording:
-                run.live.set({**describe(run, name, known, tags), **_tools.json_io("input", query)})
+            self._start(
+                name,
+                "RETRIEVER",
+                run_id,
+                parent_run_id,
+                metadata,
+                lambda run, known: {**describe(run, name, known, tags), **_tools.json_io("input", query)},
+            )
 
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a retriever with what it found."""
-        with guarded("langchain on_retriever_end"):
+        with _GUARD:
             self._end(run_id, None, lambda _: _tools.found_documents(documents))
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a retriever that failed."""
-        with guarded("langchain on_retriever_error"):
+        with _GUARD:
             self._end(run_id, error, lambda _: {})
 
     # Events
 
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Add a custom event to the span of the run that dispatched it."""
-        with guarded("langchain on_custom_event"):
+        with _GUARD:
             run = RUNS.get(run_id)
             if run is not None and run.owner is self:
                 run.live.event(name, {"data": data if isinstance(data, str) else as_json(data)})
@@ -370,7 +394,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         self._is_agent(run_id)
 
     def _is_agent(self, run_id: UUID) -> None:
-        with guarded("langchain on_agent_action"):
+        with _GUARD:
             run = RUNS.get(run_id)
             if run is not None and run.owner is self and run.kind == "CHAIN":
                 run.kind = "AGENT"
@@ -381,19 +405,25 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
 
     def on_retry(self, retry_state: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Add an event for each attempt of a model that failed and is tried again."""
-        with guarded("langchain on_retry"):
+        with _GUARD:
             run = RUNS.get(run_id)
             if run is not None and run.owner is self:
                 run.live.event("retry", {"attempt": getattr(retry_state, "attempt_number", 0)})
 
     def on_interrupt(self, event: Any) -> None:
         """Note that a graph waits for a person (langgraph 1.1 and newer)."""
-        with guarded("langchain on_interrupt"):
+        with _GUARD:
             interrupted(event)
 
     def on_resume(self, event: Any) -> None:
         """Link the trace that was interrupted (langgraph 1.1 and newer)."""
-        with guarded("langchain on_resume"):
-            run = RUNS.get(getattr(event, "run_id", None))
-            if run is not None:
-                link_resume(run, None, resumed=True)
+        with _GUARD:
+            link_resume(RUNS.get(getattr(event, "run_id", None)), None, resumed=True)
+
+
+def _described(
+    run: Run, metadata: Mapping[str, Any], facts: Callable[[Run, Mapping[str, Any]], Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    with _GUARD:
+        return facts(run, metadata)
+    return _EMPTY

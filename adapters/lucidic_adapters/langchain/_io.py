@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import Generation
 from langchain_core.prompt_values import PromptValue
+from pydantic import BaseModel
 
 from lucidic.adapterkit import clean, dumps
 
@@ -160,7 +162,7 @@ def _text_under(value: object, keys: tuple[str, ...]) -> str | None:
 def as_json(value: object) -> str:
     """Write a value as JSON text, LangChain's own objects made small; never raises."""
     try:
-        text = _ENCODER.encode(value)
+        text = "".join(_encode(value, 0))
     except Exception:  # noqa: BLE001  # foreign objects, cycles, odd keys: the kit deals with each
         return dumps(plain(value))
     return clean(text) if len(text) <= _LIMIT else dumps(plain(value))
@@ -189,6 +191,14 @@ def _small(value: object) -> dict[str, Any] | None:
         return {"page_content": value.page_content, "metadata": value.metadata}
     if isinstance(value, PromptValue):
         return {"messages": value.to_messages()}
+    if isinstance(value, BaseModel):
+        return dict(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        shown = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        # A graph's Command is mostly empty.
+        return (
+            {key: item for key, item in shown.items() if item} if type(value).__name__ == "Command" else shown
+        )
     return None
 
 
@@ -198,10 +208,9 @@ def _small_message(message: BaseMessage) -> dict[str, Any]:
         found["name"] = message.name
     if isinstance(message, AIMessage) and message.tool_calls:
         found["tool_calls"] = message.tool_calls
-    answers = getattr(message, "tool_call_id", None)
-    if answers:
-        found["tool_call_id"] = answers
-        found["status"] = getattr(message, "status", None)
+    if isinstance(message, ToolMessage):
+        found["tool_call_id"] = message.tool_call_id
+        found["status"] = message.status
     return found
 
 
@@ -213,5 +222,13 @@ def _encodable(value: object) -> Any:
 
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_encodable)
+_encode: Callable[[object, int], Iterable[str]]
+_fast = getattr(json.encoder, "c_make_encoder", None)
+if _fast is None:  # no C accelerator: PyPy
+    _encode = lambda value, _: _ENCODER.iterencode(value)  # noqa: E731
+else:
+    # JSONEncoder makes one of these for every value. Without a map of the open containers it finds
+    # cycles by the recursion limit.
+    _encode = _fast(None, _encodable, json.encoder.encode_basestring, None, ": ", ", ", False, False, False)
 _LIMIT: Final = 1_000_000
 _DEEPEST: Final = 40

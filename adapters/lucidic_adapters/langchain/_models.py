@@ -279,7 +279,11 @@ def _tool(tool: Mapping[str, Any]) -> ToolSchema:
 
 
 def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
-    return next((value for key in keys if isinstance(value := found.get(key), str) and value), None)
+    for key in keys:
+        value = found.get(key)
+        if value and isinstance(value, str):
+            return value
+    return None
 
 
 def _text(value: object) -> str | None:

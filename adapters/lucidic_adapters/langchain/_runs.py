@@ -31,23 +31,25 @@ class Run:
         "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "thread",
     )  # fmt: skip
 
-    def __init__(self, run_id: UUID, live: LiveSpan, kind: str, parent: Run | None, owner: object) -> None:
+    live: LiveSpan
+    context: Context
+
+    def __init__(
+        self, run_id: UUID, kind: str, parent: Run | None, owner: object, *, thread: object = None
+    ) -> None:
         self.id = run_id
-        self.live = live
         self.kind = kind
         self.parent = parent
         self.owner = owner
         """The handler that started it; the callbacks of other handlers for the same run are passed over."""
         self.children: dict[UUID, Run] = {}
-        self.context = Context({**live.context, RUN_KEY: run_id})
-        """Where the user code of this run executes."""
         self.agent: str | None = None
-        self.attempts: dict[str, int] = {}
+        self.attempts: dict[str, int] | None = None
         """How often each node below this graph was run."""
         self.integration: str | None = None
         self.node_id: str | None = None
-        self.thread: str | None = None
-        self.readable = False
+        self.thread = None if thread is None else str(thread)
+        self.readable = parent is None or kind == "AGENT"
         """Its input and output are a person's words: a turn's root, or an agent."""
         self.defers_input = False
         self.first_token = False
@@ -55,6 +57,12 @@ class Run:
         """What a graph that waits for a person asks."""
         self.request: Any = None
         """What a model was asked."""
+
+    def begin(self, live: LiveSpan) -> None:
+        """Take the span that was started for this run."""
+        self.live = live
+        self.context = Context({**live.context, RUN_KEY: self.id})
+        """Where the user code of this run executes."""
 
 
 class Runs:

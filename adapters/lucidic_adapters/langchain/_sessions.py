@@ -41,7 +41,7 @@ def session_ids(metadata: Mapping[str, Any] | None, keys: tuple[str, ...]) -> tu
 
     What LangGraph copies from ``configurable`` into the metadata counts as ``configurable``'s.
     """
-    found = framework_ids(metadata, "langchain.metadata", keys=keys)
+    found = framework_ids(metadata, "langchain.metadata", keys=keys) if metadata else ()
     if not isinstance(metadata, Carrier):
         return found
     configurable = framework_ids(metadata.configurable, "langchain.configurable", keys=keys)
