@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from lucidic.adapterkit import (
@@ -14,6 +15,7 @@ from lucidic.adapterkit import (
     prompt_template_attributes,
     provider_name,
     system_name,
+    tool_schema_attributes,
 )
 from lucidic_adapters.openai_agents._chat import chat_message, chat_messages
 from lucidic_adapters.openai_agents._frames import MODEL_CALL, locals_of
@@ -66,7 +68,7 @@ def response(work: Work, data: Any) -> Attributes:
         parameters=_settings_of(frame) if answer is None else _echoed_settings(answer, frame),
         usage=get(answer, "usage") or get(data, "usage"),
         finish_reason=_finish_of(answer),
-        tools=_echoed_tools(answer) or _tools_of(frame),
+        tools=_tools_of(frame) or _echoed_tools(answer),
     )
     prompt = get(answer, "prompt")
     if prompt is not None and get(prompt, "id"):
@@ -141,7 +143,7 @@ def _call(
     parameters: Mapping[str, Any],
     usage: object,
     finish_reason: str | None,
-    tools: list[ToolSchema],
+    tools: Attributes,
 ) -> Attributes:
     client = frame.get("self")
     host = str(get(parameters, "base_url") or get(get(client, "_client"), "base_url") or "") or None
@@ -158,11 +160,11 @@ def _call(
         model=named,
         input_messages=heard,
         output_messages=said,
-        tools=tools,
         invocation_parameters=_kept(parameters),
         usage=usage_of(usage),
         finish_reason=finish_reason,
     )
+    found |= tools
     if heard and said:
         last = heard[-1]
         found |= io_attributes(
@@ -213,20 +215,44 @@ def _with_schema(parameters: dict[str, Any], frame: Mapping[str, Any]) -> dict[s
     return parameters
 
 
-def _tools_of(frame: Mapping[str, Any]) -> list[ToolSchema]:
-    """Return the tools and handoffs that were offered, of whatever kind."""
-    offered = [
-        ToolSchema(str(get(tool, "name")), get(tool, "description"), get(tool, "params_json_schema"))
-        for tool in frame.get("tools") or ()
-    ]
-    for handoff in frame.get("handoffs") or ():
-        name, schema = str(get(handoff, "tool_name")), get(handoff, "input_json_schema")
-        offered += [ToolSchema(name, get(handoff, "tool_description"), schema)]
-    return offered
+def _tools_of(frame: Mapping[str, Any]) -> Attributes:
+    """Describe the tools and handoffs that were offered; nothing where the provider runs one of them."""
+    offered = [*(frame.get("tools") or ()), *(frame.get("handoffs") or ())]
+    if not all(hasattr(tool, "params_json_schema") or hasattr(tool, "tool_name") for tool in offered):
+        return {}
+    return _described(tuple(_OfferedTool(tool) for tool in offered))
 
 
-def _echoed_tools(answer: object) -> list[ToolSchema]:
-    """Return the tools that a response repeats; those that the provider runs have a type for a name."""
+class _OfferedTool:
+    """A tool as the key of a cache: the same object with the same description is the same tool."""
+
+    __slots__ = ("description", "name", "schema")
+
+    def __init__(self, tool: object) -> None:
+        name = getattr(tool, "tool_name", None)
+        self.name = str(name or getattr(tool, "name", ""))
+        self.description = getattr(tool, "tool_description" if name else "description", None)
+        self.schema = getattr(tool, "input_json_schema" if name else "params_json_schema", None)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _OfferedTool)
+            and self.schema is other.schema
+            and (self.name, self.description) == (other.name, other.description)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.description, id(self.schema)))
+
+
+@lru_cache(maxsize=64)
+def _described(tools: tuple[_OfferedTool, ...]) -> Attributes:
+    """Describe tools once: an agent offers the same ones in every call, and their schemas are long."""
+    return tool_schema_attributes(ToolSchema(tool.name, tool.description, tool.schema) for tool in tools)
+
+
+def _echoed_tools(answer: object) -> Attributes:
+    """Describe the tools that a response repeats; those that the provider runs have a type for a name."""
     found = []
     for tool in get(answer, "tools") or ():
         if get(tool, "type") == "function":
@@ -239,7 +265,7 @@ def _echoed_tools(answer: object) -> list[ToolSchema]:
             label = get(tool, "server_label")
             name = f"{get(tool, 'type')}.{label}" if label else get(tool, "name") or get(tool, "type")
             found.append(ToolSchema(str(name), get(tool, "description"), {"hosted_tool": fields}))
-    return found
+    return tool_schema_attributes(found)
 
 
 def _generated(output: object) -> tuple[list[Message], object]:

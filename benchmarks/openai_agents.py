@@ -1,0 +1,220 @@
+"""CPU of traced runs of the OpenAI Agents SDK, beside tracing disabled and beside others, in one run.
+
+    python benchmarks/openai_agents.py [--runs 300] [--rounds 9]
+
+A run asks the model twice and calls one tool. The model answers from memory with whole responses, as
+``OpenAIResponsesModel`` gives them, so that spans have full content and no time goes to a network. Each way of
+tracing has a process of its own; they take turns, and the quickest round of each counts, because a busy machine
+only ever adds to it. Spans go to a receiver
+that keeps nothing. Ways whose package is not installed are left out, and said to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import importlib.util
+import subprocess
+import sys
+import time
+
+
+WAYS = {
+    "disabled": None,
+    "lucidic": None,
+    "lucidic processor alone": None,
+    "openinference": "openinference.instrumentation.openai_agents",
+    "logfire": "logfire",
+}
+
+
+def install(way):
+    """Switch a way of tracing on in this process."""
+    import agents
+
+    agents.set_trace_processors([])
+    if way == "disabled":
+        agents.set_tracing_disabled(True)
+    elif way.startswith("lucidic"):
+        _install_lucidic(alone=way.endswith("alone"))
+    elif way == "openinference":
+        from openinference.instrumentation.openai_agents import OpenAIAgentsInstrumentor
+
+        OpenAIAgentsInstrumentor().instrument(tracer_provider=_provider())
+    elif way == "logfire":
+        import logfire
+
+        logfire.configure(send_to_logfire=False, console=False, additional_span_processors=[_null()])
+        logfire.instrument_openai_agents()
+
+
+def _install_lucidic(*, alone):
+    import agents
+
+    from lucidic.openai_agents import LucidicTracingProcessor, instrument
+    from lucidic.testing import CapturedSpans, capture_spans
+
+    class Nowhere(CapturedSpans):
+        def span_started(self, span): ...
+        def span_ended(self, span): ...
+
+    from lucidic._runtime import runtime
+
+    capture_spans().__enter__()
+    runtime().use_exporter(Nowhere())
+    if alone:
+        agents.add_trace_processor(LucidicTracingProcessor())
+    else:
+        instrument()
+
+
+def _null():
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans):
+            return SpanExportResult.SUCCESS
+
+    return SimpleSpanProcessor(Nowhere())
+
+
+def _provider():
+    from opentelemetry.sdk.trace import TracerProvider
+
+    provider = TracerProvider()
+    provider.add_span_processor(_null())
+    return provider
+
+
+def make_agent():
+    """Return an agent whose model answers a tool call and a text, in turns, with spans as the SDK's own has."""
+    from agents import Agent, Model, ModelResponse, Usage, function_tool
+    from agents.tracing import response_span
+    from openai.types.responses import Response
+
+    class FromMemory(Model):
+        model = "gpt-4.1"
+
+        async def get_response(
+            self, system_instructions, input, model_settings, tools, output_schema, handoffs, tracing,
+            previous_response_id=None, conversation_id=None, prompt=None,
+        ):  # fmt: skip
+            with response_span(disabled=tracing.is_disabled()) as span:
+                asks = not any(isinstance(i, dict) and i.get("type") == "function_call_output" for i in input)
+                response = Response.model_validate(_response(system_instructions, tools, asks=asks))
+                span.span_data.response = response
+                span.span_data.input = input
+            usage = Usage(requests=1, input_tokens=120, output_tokens=20, total_tokens=140)
+            return ModelResponse(output=response.output, usage=usage, response_id=response.id)
+
+        def stream_response(self, *args, **kwargs):
+            raise NotImplementedError
+
+    @function_tool
+    async def weather(city: str) -> str:
+        """Tell the weather of a city.
+
+        Args:
+            city: The city's name.
+        """
+        return f"It is sunny in {city}, with 24 degrees and a light wind from the west."
+
+    return Agent(
+        "Guide", instructions="You are a helpful guide. Be brief.", model=FromMemory(), tools=[weather]
+    )
+
+
+def _response(instructions, tools, *, asks):
+    call = {
+        "id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "weather", "status": "completed",
+        "arguments": '{"city": "Rome"}',
+    }  # fmt: skip
+    text = {"type": "output_text", "text": "It is sunny in Rome today, 24 degrees.", "annotations": []}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [text],
+    }
+    return {
+        "id": "resp_1", "object": "response", "created_at": 0, "model": "gpt-4.1", "status": "completed",
+        "output": [call if asks else message], "instructions": instructions, "parallel_tool_calls": True,
+        "temperature": 1.0, "top_p": 1.0, "tool_choice": "auto",
+        "tools": [
+            {"type": "function", "name": tool.name, "description": tool.description, "strict": True,
+             "parameters": tool.params_json_schema}
+            for tool in tools
+        ],
+        "usage": {
+            "input_tokens": 120, "output_tokens": 20, "total_tokens": 140,
+            "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": 0},
+        },
+    }  # fmt: skip
+
+
+def work(way, runs):
+    """Run when told to, and print the CPU seconds of each round."""
+    from agents import Runner
+
+    install(way)
+    agent = make_agent()
+
+    async def go():
+        for _ in range(runs):
+            await Runner.run(agent, "How is the weather in Rome today?")
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(go())
+    for _ in sys.stdin:
+        gc.collect()
+        start = time.process_time()
+        loop.run_until_complete(go())
+        print(time.process_time() - start, flush=True)
+
+
+def compare(runs, rounds):
+    """Let the ways take turns, and print what each costs for a run, and compared with no tracing."""
+    workers = {}
+    for way, package in WAYS.items():
+        if package is not None and not _is_installed(package):
+            print(f"{way}: not installed")
+            continue
+        command = [sys.executable, __file__, "--way", way, "--runs", str(runs)]
+        workers[way] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    times = {way: [] for way in workers}
+    for _ in range(rounds):
+        for way, worker in workers.items():
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+            times[way].append(float(worker.stdout.readline()))
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    base = min(times["disabled"])
+    for way, taken in times.items():
+        quickest = min(taken)
+        print(f"{way:26} {1e6 * quickest / runs:8.0f} us a run   {quickest / base:5.2f} x disabled")
+
+
+def _is_installed(package):
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        work(given.way, given.runs)
+    else:
+        compare(given.runs, given.rounds)
