@@ -10,6 +10,8 @@ from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttribu
 from pydantic_ai.messages import ModelResponse
 
 from lucidic.adapterkit import (
+    Message,
+    Text,
     ToolSchema,
     Usage,
     agent_attributes,
@@ -20,16 +22,13 @@ from lucidic.adapterkit import (
     tool_attributes,
 )
 from lucidic_adapters.pydantic_ai import _messages, _parameters
+from lucidic_adapters.pydantic_ai._history import History
 
 
 if TYPE_CHECKING:
     from lucidic_adapters.pydantic_ai._span import FrameworkSpan
 
 _JSON: Final = OpenInferenceMimeTypeValues.JSON.value
-_LONG: Final = (
-    f"{SpanAttributes.LLM_INPUT_MESSAGES}.",
-    f"{SpanAttributes.LLM_TOOLS}.",
-)
 _KEPT_OF_CALL: Final = (
     "gen_ai.response.id",
     "gen_ai.client.operation.time_to_first_chunk",
@@ -94,54 +93,54 @@ def _with_outer(span: FrameworkSpan, metadata: Any) -> Any:
 def model_call(span: FrameworkSpan) -> dict[str, Any]:
     """Describe a request to a model and its answer; a failed one has its input all the same."""
     native, request, response = span.native, span.request, span.response
-    binary = span.include_binary
-    sent = request.messages if request is not None else ()
     parameters = request.parameters if request is not None else None
-    inputs = _messages.input_messages(sent, _messages.instructions_of(sent, parameters), binary=binary)
-    outputs = [] if response is None else _messages.response_messages(response, binary=binary)
+    inputs, last = _input_of(span)
+    outputs = [] if response is None else _messages.response_messages(response, binary=span.include_binary)
     tools = _parameters.tools(parameters, native.get("gen_ai.system"))
     found = llm_attributes(
         provider=native.get("gen_ai.provider.name") or native.get("gen_ai.system"),
         request_model=native.get("gen_ai.request.model"),
         response_model=None if response is None else response.model_name,
-        input_messages=inputs,
         output_messages=outputs,
         tools=tools or _tools_of(native),
         invocation_parameters=None if request is None else _parameters.invocation(request),
         usage=None if response is None else usage_of(response),
         finish_reason=None if response is None else _finish_reason(response),
     )
-    found |= io_attributes(_asked(inputs), _answered(response))
-    return _essentials_last(found | _cost(native) | _kept(native, _KEPT_OF_CALL))
+    found |= io_attributes(_asked(last), _answered(response))
+    # The long history comes first: at OpenTelemetry's limit the oldest attributes go.
+    return inputs | found | _cost(native) | _kept(native, _KEPT_OF_CALL)
 
 
-def _essentials_last(found: dict[str, Any]) -> dict[str, Any]:
-    """Put the long history first: at OpenTelemetry's limit the oldest attributes go."""
-    rest = {key: found.pop(key) for key in [*found] if not key.startswith(_LONG)}
-    return found | rest
+def _input_of(span: FrameworkSpan) -> tuple[dict[str, Any], Message | None]:
+    """Return what the model was sent as attributes, and the last message of it."""
+    request = span.request
+    if request is None:
+        return {}, None
+    history = span.run.input if span.run is not None else History()
+    instructions = _messages.instructions_of(request.messages, request.parameters)
+    return history.attributes(request.messages, instructions, binary=span.include_binary)
 
 
 def attempt(span: FrameworkSpan) -> dict[str, Any]:
     """Describe a try of a fallback chain that failed."""
     native = span.native
-    sent = span.request.messages if span.request is not None else ()
-    inputs = _messages.input_messages(sent, None, binary=span.include_binary)
+    inputs, last = _input_of(span)
     found = llm_attributes(
         provider=native.get("gen_ai.provider.name") or native.get("gen_ai.system"),
         request_model=native.get("gen_ai.request.model"),
         response_model=native.get("gen_ai.response.model"),
-        input_messages=inputs,
     )
-    found |= io_attributes(_asked(inputs))
-    return found | _kept(native, ("pydantic_ai.model_request.attempt",))
+    found |= io_attributes(_asked(last))
+    return inputs | found | _kept(native, ("pydantic_ai.model_request.attempt",))
 
 
-def _asked(inputs: list[Any]) -> str | None:
+def _asked(last: Message | None) -> str | None:
     """Return what is new to the model: the last message, as text."""
-    content = inputs[-1].content if inputs else None
+    content = last.content if last is not None else None
     if content is None or isinstance(content, str):
         return content
-    texts = [part.text for part in content if getattr(part, "text", None)]
+    texts = [part.text for part in content if isinstance(part, Text)]
     return "\n".join(texts) if texts else dumps(content)
 
 

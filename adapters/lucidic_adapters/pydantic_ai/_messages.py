@@ -34,20 +34,11 @@ _UNSENT_KINDS: Final = frozenset(("instruction-baseline", "instruction-digest"))
 """Bookkeeping of the history, which no model sees."""
 
 
-def input_messages(
-    messages: Sequence[ModelMessage], instructions: str | None, *, binary: bool = True
-) -> list[Message]:
-    """Return what a model was sent, in order; instructions come after the system prompts, as providers put them."""
-    found: list[Message] = []
-    for message in messages:
-        if isinstance(message, ModelRequest):
-            found.extend(_request_messages(message, binary=binary))
-        elif isinstance(message, ModelResponse):
-            found.extend(response_messages(message, binary=binary))
-    if instructions:
-        place = next((i for i, message in enumerate(found) if message.role != "system"), len(found))
-        found.insert(place, Message("system", instructions))
-    return found
+def facts_of(message: ModelMessage, *, binary: bool) -> list[Message]:
+    """Return one message of PydanticAI's as the messages that a model reads: results of tools are one each."""
+    if isinstance(message, ModelRequest):
+        return list(_request_messages(message, binary=binary))
+    return response_messages(message, binary=binary)
 
 
 def instructions_of(messages: Sequence[ModelMessage], parameters: Any) -> str | None:

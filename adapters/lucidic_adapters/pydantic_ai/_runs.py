@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic_ai.messages import ModelMessage, ModelResponse
 
 from lucidic.adapterkit import FrameworkID, framework_id, framework_ids
+from lucidic_adapters.pydantic_ai._history import History
 
 
 NEW_CONVERSATION: Final = "new"
@@ -49,6 +50,8 @@ class Run:
     """Ends of spans that the SDK cancelled: only how the run is left says whether they broke or were stopped."""
     tools: dict[str, Any] = field(default_factory=dict)
     """The tool definitions offered to the model so far, by name."""
+    input: History = field(default_factory=History)
+    """What the model was sent so far, translated."""
     response: ModelResponse | None = None
     """The model's last words, for runs that end without a result."""
 

@@ -57,10 +57,10 @@ _CALL_SIGNATURE: Final = "." + ToolCallAttributes.TOOL_CALL_REASONING_SIGNATURE
 _INT64: Final = 2**63  # OTLP carries no larger integer
 
 
-def message_attributes(prefix: str, messages: Iterable[Message]) -> Attributes:
-    """Flatten messages under ``llm.input_messages`` or ``llm.output_messages``, numbered from 0 without gaps."""
+def message_attributes(prefix: str, messages: Iterable[Message], *, start: int = 0) -> Attributes:
+    """Flatten messages under ``llm.input_messages`` or ``llm.output_messages``, numbered from ``start``."""
     found: Attributes = {}
-    for position, message in enumerate(messages):
+    for position, message in enumerate(messages, start):
         key = f"{prefix}.{position}"
         found[key + _ROLE] = as_text(message.role)
         if message.content:

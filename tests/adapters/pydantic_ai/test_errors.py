@@ -175,7 +175,7 @@ def test_a_fault_of_ours_stays_ours(traced, monkeypatch, caplog):
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(_messages, "input_messages", broken)
+    monkeypatch.setattr(_messages, "facts_of", broken)
     assert Agent(TestModel(custom_output_text="fine"), name="calm").run_sync("hello").output == "fine"
     assert traced.named("chat test").status.status_code is OK
     assert traced.named("chat test").attributes["openinference.span.kind"] == "LLM"
