@@ -59,7 +59,7 @@ class TestPythonSessions:
 
     def test_session_captures_the_model_call_and_ends(self, captured, server):
         """The model call is an LLM span of the session, with both texts; the session ends on exit."""
-        pages.run(self.page, "Order Processor")
+        pages.run(self.page, "Order Processor")["client"].close()
         (span,) = llm_spans(captured)
 
         assert [session_id_of(span)] == ends(captured)
@@ -258,8 +258,8 @@ class TestOpenInferenceSessions:
         """Five turns each: two sessions, and each turn is a trace of its own."""
         from openai import OpenAI
 
-        with lai.instrument("openai"):
-            users = [pages.run(self.page, "send_message", client=OpenAI()) for _ in range(2)]
+        with lai.instrument("openai"), OpenAI() as client:
+            users = [pages.run(self.page, "send_message", client=client) for _ in range(2)]
             for turn in range(5):
                 for index, user in enumerate(users):
                     assert f"You said: {index}-{turn}" == user["send_message"](f"{index}-{turn}")
