@@ -215,6 +215,28 @@ def test_fifty_concurrent_requests_keep_their_spans_apart(captured):
     assert all(f"request-session-{name.rsplit('-')[-1]}" == sid for name, sid in own.items())
 
 
+def test_session_entered_in_an_async_dependency_survives_the_frameworks_own_spans(captured):
+    """FastAPI's spans restore an older context when a dependency is done; the session is still bound in the route."""
+    from fastapi import Depends
+
+    app = FastAPI()
+
+    async def in_session():
+        async with lai.session(session_id="of-the-dependency"):
+            yield
+
+    @app.get("/", dependencies=[Depends(in_session)])
+    async def route():
+        plain("route")
+        return context.get()
+
+    with TestClient(app) as client:
+        assert "of-the-dependency" == client.get("/").json()
+
+    assert "of-the-dependency" == captured.session_ids()["route"]
+    assert lai.current_session_id() is None
+
+
 async def test_header_is_kept_exactly_or_refused_byte_by_byte(captured):
     """A unicode id comes back as the same bytes; bytes that are no text get a new id."""
 

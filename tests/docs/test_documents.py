@@ -7,9 +7,12 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import UUID, uuid4
 
 import pytest
+from fastapi import BackgroundTasks, FastAPI, Request
 from opentelemetry import trace
+from starlette.testclient import TestClient
 
 import lucidic as lai
 from lucidic.errors import SessionFinishedError
@@ -56,7 +59,7 @@ class TestPythonSessions:
 
     def test_session_captures_the_model_call_and_ends(self, captured, server):
         """The model call is an LLM span of the session, with both texts; the session ends on exit."""
-        pages.run(self.page, "Order Processor")
+        pages.run(self.page, "Order Processor")["client"].close()
         (span,) = llm_spans(captured)
 
         assert [session_id_of(span)] == ends(captured)
@@ -147,7 +150,7 @@ class TestContinuingSessions:
         lai.init(session_id="existing-session-123", auto_end=False)
         lai.shutdown()
         pages.run(self.page, "Continue a previous session")
-        lai.shutdown(20.0)
+        assert lai.shutdown(20.0)
 
         assert (1, "finished") == (
             lai.get_session("existing-session-123").spans,
@@ -164,7 +167,7 @@ class TestContinuingSessions:
         left_open = lai.init("left open", auto_end=False)
         lai.shutdown()
         pages.run(self.page, "# Process 2", get_session_from_queue=lambda: left_open)
-        lai.shutdown(20.0)
+        assert lai.shutdown(20.0)
 
         assert f"Started session: {first['session_id']}" in capsys.readouterr().out
         assert 1 == lai.get_session(left_open).spans
@@ -190,7 +193,7 @@ class TestContinuingSessions:
 
     def test_error_handling(self, capsys):
         """An unknown session is the second branch of the documented handler."""
-        pages.run(self.page, "invalid-session")
+        pages.run(self.page, "invalid-session", lai=lai)
 
         assert "Session may already be active or does not exist\n" == capsys.readouterr().out
 
@@ -202,8 +205,8 @@ class TestOpenInferenceSessions:
     def llm(self, captured, server):
         from langchain_openai import ChatOpenAI
 
-        lai.instrument("langchain")
-        return ChatOpenAI(model="gpt-4o-mini", stream_usage=False)
+        with lai.instrument("langchain"):
+            yield ChatOpenAI(model="gpt-4o-mini", stream_usage=False)
 
     def test_setup(self, captured, llm):
         """OpenInference's own block names the session of every span inside."""
@@ -255,11 +258,11 @@ class TestOpenInferenceSessions:
         """Five turns each: two sessions, and each turn is a trace of its own."""
         from openai import OpenAI
 
-        lai.instrument("openai")
-        users = [pages.run(self.page, "send_message", client=OpenAI()) for _ in range(2)]
-        for turn in range(5):
-            for index, user in enumerate(users):
-                assert f"You said: {index}-{turn}" == user["send_message"](f"{index}-{turn}")
+        with lai.instrument("openai"), OpenAI() as client:
+            users = [pages.run(self.page, "send_message", client=client) for _ in range(2)]
+            for turn in range(5):
+                for index, user in enumerate(users):
+                    assert f"You said: {index}-{turn}" == user["send_message"](f"{index}-{turn}")
 
         spans = llm_spans(captured)
 
@@ -308,11 +311,6 @@ class TestContextVariables:
 
     def test_fastapi_middleware_and_background_task(self, captured):
         """The documented middleware gives route and background task the header's id, or a new one."""
-        from uuid import UUID, uuid4
-
-        from fastapi import BackgroundTasks, FastAPI, Request
-        from starlette.testclient import TestClient
-
         app = FastAPI()
         names = {"context": lai.context, "Request": Request, "uuid4": uuid4}
         pages.run(self.page, "attach_session", app=app, **names)
@@ -342,8 +340,6 @@ class TestContextVariables:
 
     def test_our_middleware_page_block(self, captured):
         """The page's own application gives routes the header's session."""
-        from starlette.testclient import TestClient
-
         app = pages.run(self.page, "SessionMiddleware")["app"]
 
         @app.get("/session")
