@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick lint format clean
+.PHONY: demo test quick matrix lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
@@ -16,6 +16,9 @@ test: $(READY)
 
 quick: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2
+
+matrix: $(READY)
+	$(BIN)/python -m tests.attribution
 
 lint: $(READY)
 	$(BIN)/ruff check .

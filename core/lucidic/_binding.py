@@ -169,6 +169,19 @@ def ambient(context: Context | None = None) -> Ambient:
     return Ambient(None, None, None)
 
 
+def cleaned(context: Context | None = None) -> Context:
+    """Return the context (default: the current one) without what was closed elsewhere and is dead here.
+
+    A span's children run in what is made of it, in contexts where nobody can tell any more.
+    """
+    _settle()
+    if context is None:
+        return otel_context.get_current()
+    while isinstance(dead := context.get(_BINDING_KEY), Binding) and dead.is_dead_here():
+        context = _without(context, dead)
+    return context
+
+
 def _is_foreign_block(keyed: str, binding: Binding | None, carried: object) -> bool:
     """Tell whether the key was set by OpenInference's own block, inside our innermost binding."""
     if binding is None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from .matrix import places, run_place
+from .matrix import places, run_place, sampled, surprises
 
 
 def main() -> int:
@@ -15,20 +15,26 @@ def main() -> int:
         "--sessions", type=int, default=50, help="concurrent sessions of a cell (default: 50)"
     )
     parser.add_argument("--only", default="", help="play only the cells whose name contains this")
-    parser.add_argument("--all", action="store_true", help="print perfect cells too")
+    parser.add_argument("--sample", action="store_true", help="play only what the tests play")
+    parser.add_argument("--all", action="store_true", help="print every cell, those as they must be too")
     options = parser.parse_args()
     began = time.perf_counter()
-    cells = bad = spans = 0
-    for place in places():
+    cells = bad = excused = spans = 0
+    for place in sampled() if options.sample else places():
         if options.only not in str(place):
             continue
         verdict = run_place(place, sessions=options.sessions)
         cells += 1
         spans += verdict.spans
-        bad += bool(verdict.faults)
-        if verdict.faults or options.all:
-            print(f"{place}: {verdict}", flush=True)
-    print(f"{cells} cells, {spans} spans, {bad} not as they must be, {time.perf_counter() - began:.1f} s")
+        found = surprises(place, verdict)
+        bad += bool(found)
+        excused += bool(verdict.faults) and not found
+        if found or options.all:
+            print(f"{'BAD  ' if found else '     '}{place}: {verdict}", flush=True)
+    print(
+        f"{cells} cells, {spans} spans: {cells - bad - excused} perfect, {excused} as far as Python allows, "
+        f"{bad} not as they must be; {time.perf_counter() - began:.1f} s"
+    )
     return bool(bad)
 
 

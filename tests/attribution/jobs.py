@@ -11,6 +11,10 @@ import itertools
 import re
 from typing import Final, NamedTuple
 
+from opentelemetry import trace
+
+import lucidic as lai
+
 
 OUTSIDE: Final = "outside"
 """The mark of work outside every session: its spans must carry none."""
@@ -20,7 +24,8 @@ _MARK: Final = re.compile(r"<<([\w.-]+):(\d+)>>")
 FAIL_MODEL: Final = "fail the model"
 FAIL_TOOL: Final = "fail the tool"
 HANG: Final = "hang in the model"
-HEAL: Final = "fail the first attempt"
+INNER: Final = "open an inner session"
+INNER_SESSION: Final = "user_inner_conv_inner"
 
 
 class Mark(NamedTuple):
@@ -55,18 +60,10 @@ def find_mark(text: str) -> Mark | None:
     return None if found is None else Mark(found[1], int(found[2]))
 
 
-_attempts: dict[str, int] = {}
-
-
 def act(prompt: str) -> None:
-    """Do what the prompt asks of a model: fail, fail at the first attempt, or nothing."""
+    """Do what the prompt asks of a model: fail, or nothing."""
     if FAIL_MODEL in prompt:
         raise ScriptedError("the model is out of order")
-    if HEAL in prompt:
-        key = str(find_mark(prompt))
-        _attempts[key] = _attempts.get(key, 0) + 1
-        if _attempts[key] == 1:
-            raise ScriptedError("the first attempt fails")
 
 
 async def act_async(prompt: str) -> None:
@@ -84,6 +81,9 @@ def act_tool(argument: str) -> None:
     """Do what the argument asks of a tool."""
     if FAIL_TOOL in argument:
         raise ScriptedError("the tool is out of order")
+    if INNER in argument:
+        with lai.bind_session(INNER_SESSION), trace.get_tracer("user").start_as_current_span("inner"):
+            return
 
 
 _gates: dict[str, asyncio.Event] = {}
@@ -95,6 +95,5 @@ def gate(mark: Mark) -> asyncio.Event:
 
 
 def forget() -> None:
-    """Forget gates and attempts, after a cell."""
+    """Forget the gates, after a cell."""
     _gates.clear()
-    _attempts.clear()

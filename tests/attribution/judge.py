@@ -93,7 +93,10 @@ class Forest:
         found = dict(own)
         for span in self.spans:
             if own[id(span)] is None:
-                found[id(span)] = self._mark_below(span, own) or self._mark_above(span, own)
+                found[id(span)] = self._mark_below(span, own)
+        for span in self.spans:
+            if found[id(span)] is None:
+                found[id(span)] = self._mark_above(span, found)
         return found
 
     def _mark_below(self, span: ReadableSpan, own: Mapping[int, Mark | None]) -> Mark | None:
@@ -105,10 +108,10 @@ class Forest:
                 return marked[0]
         return None
 
-    def _mark_above(self, span: ReadableSpan, own: Mapping[int, Mark | None]) -> Mark | None:
+    def _mark_above(self, span: ReadableSpan, found: Mapping[int, Mark | None]) -> Mark | None:
         step = self.parent(span)
         while step is not None:
-            if (mark := own[id(step)]) is not None:
+            if (mark := found[id(step)]) is not None:
                 return mark
             step = self.parent(step)
         return None

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from . import modes_faults, modes_streams, modes_tasks, modes_threads
 from .cells import Mode, play
+from .impossible import allowed
 from .judge import Verdict
 from .kit_framework import KitFramework
 from .ways import BLOCKS, Way, block_and_key, by_key
 from .workloads import PlainSpans, Workload
 from .workloads_agents import OpenAIAgents, PydanticAI
 from .workloads_langchain import LANGCHAIN
+from .workloads_mixed import Mixed
 
 
 MODES: tuple[Mode, ...] = (
@@ -25,7 +27,7 @@ MODES: tuple[Mode, ...] = (
 
 def workloads() -> list[Workload]:
     """Return the workloads, those without a framework first."""
-    return [PlainSpans(), KitFramework(), *(made() for made in LANGCHAIN), PydanticAI(), OpenAIAgents()]
+    return [PlainSpans(), KitFramework(), *(made() for made in LANGCHAIN), PydanticAI(), OpenAIAgents(), Mixed()]
 
 
 class Place(NamedTuple):
@@ -65,6 +67,27 @@ def fits(mode: Mode, workload: Workload, way: Way) -> bool:
     return not (mode.decorates and not way.decorates)
 
 
+def sampled() -> Iterator[Place]:
+    """Return a part of the matrix: every mode with every workload of no framework, a third with the others.
+
+    The ways take turns, so that each mode meets several and each way meets most modes.
+    """
+    for row, workload in enumerate(workloads()):
+        ways = ways_of(workload)
+        for column, mode in enumerate(MODES):
+            if row > 1 and (row + column) % 3:
+                continue
+            fitting = [way for way in ways if fits(mode, workload, way)]
+            if fitting:
+                yield Place(mode, workload, fitting[(row + column // 3) % len(fitting)])
+
+
 def run_place(place: Place, *, sessions: int) -> Verdict:
     """Play and judge one cell."""
     return play(place.mode, place.workload, place.way, sessions=sessions)
+
+
+def surprises(place: Place, verdict: Verdict) -> dict[str, object]:
+    """Return the faults of a cell that nothing excuses."""
+    excused = allowed(place)
+    return {name: value for name, value in verdict.faults.items() if name not in excused}

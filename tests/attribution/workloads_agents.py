@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from agents import Agent as SDKAgent
@@ -18,6 +18,7 @@ from agents import (
     SQLiteSession,
     Usage,
     function_tool,
+    set_trace_processors,
 )
 from openai.types.responses import (
     Response,
@@ -200,8 +201,11 @@ class OpenAIAgents(Workload):
         handoffs=[SDKAgent(name="back", model=ScriptedModel())],
     )
 
-    def instrumented(self) -> AbstractContextManager[Any]:
-        return lai.instrument("openai_agents")
+    @contextmanager
+    def instrumented(self) -> Iterator[None]:
+        set_trace_processors([])  # without the SDK's own exporter
+        with lai.instrument("openai_agents"):
+            yield
 
     def run(self, prompt: str, **named: str) -> None:
         asyncio.run(self.arun(prompt, **named))

@@ -242,8 +242,8 @@ class AdapterTracer:
                 that is recorded already): then nobody else ends it either, not even a later process.
 
         """
-        current = otel_context.get_current()
-        base = parent if isinstance(parent, Context) else current
+        current = _binding.cleaned()
+        base = _binding.cleaned(parent) if isinstance(parent, Context) else current
         if base.get(_SUPPRESS_INSTRUMENTATION_KEY) or current.get(_SUPPRESS_INSTRUMENTATION_KEY):
             return LiveSpan(trace.INVALID_SPAN, base, self._privacy(), None)
         if isinstance(parent, LiveSpan):

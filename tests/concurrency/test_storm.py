@@ -1,0 +1,52 @@
+"""A thousand mixed conversations at once, with cancellations, errors and early stops."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+
+import pytest
+
+from lucidic._binding import Binding
+from lucidic._spans._state import SpanState
+from lucidic._spans._tracer import LiveSpan
+from tests.attribution.cells import Mode, play
+from tests.attribution.ways import BIND, by_key
+from tests.attribution.workloads_mixed import Mixed
+
+from .storm import Storm
+
+
+def _kept() -> Counter[str]:
+    gc.collect()
+    kinds = {Binding, LiveSpan, SpanState}  # by type: isinstance would wake lazy modules
+    return Counter(type(found).__name__ for found in gc.get_objects() if type(found) in kinds)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_thousand_mixed_conversations_leave_every_span_in_its_place():
+    """Every span of a thousand concurrent conversations ended, in its session, below its run; none is missing."""
+    storm = Storm(seed=8)
+
+    verdict = play(Mode("storm", storm), Mixed(), BIND, sessions=1000)
+
+    assert {} == verdict.faults
+    assert 1000 == sum(storm.ends.values())
+    assert 6 == len(storm.ends)
+
+
+@pytest.mark.parametrize("way", [BIND, by_key("metadata.session_id")], ids=str)
+def test_a_small_storm_leaves_every_span_in_its_place(way):
+    """The same with thirty conversations, the session given by a block and by LangChain's metadata."""
+    assert {} == play(Mode("storm", Storm(seed=7)), Mixed(), way, sessions=30).faults
+
+
+def test_nothing_of_a_conversation_is_kept_after_it():
+    """Memory is flat: after each storm no binding, no live span and no span state is left of it."""
+    play(Mode("storm", Storm(seed=1)), Mixed(), BIND, sessions=5)
+    before = _kept()
+    for seed in (2, 3):
+        play(Mode("storm", Storm(seed=seed)), Mixed(), BIND, sessions=20)
+
+    assert before == _kept()
