@@ -194,3 +194,21 @@ def test_httpx_is_not_imported_by_a_thread_of_ours(tmp_path):
         subprocess.run(
             [sys.executable, "-c", program.format(make=make)], env=environment, check=True, timeout=60
         )
+
+
+def test_nothing_masked_is_sent(hosted):
+    """What the masking function hides is in no request: not in attributes, errors, session fields or ids of uploads."""
+    lai.init(
+        session_name="SECRET name",
+        task="SECRET task",
+        masking_function=lambda text: text.replace("SECRET", "***"),
+    )
+    with pytest.raises(ValueError, match="SECRET"), span("work") as current:
+        current.set_attribute("input.value", "SECRET " * 20_000)
+        current.set_attribute("metadata", '{"note": "SECRET"}')
+        raise ValueError("SECRET in the message")
+    lai.end_session(is_successful_reason="SECRET reason")
+    assert lai.flush(10)
+    sent = repr(hosted.requests)
+    assert "***" in sent
+    assert "SECRET" not in sent
