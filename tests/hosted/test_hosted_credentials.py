@@ -135,8 +135,8 @@ def test_offline_init(monkeypatch):
     monkeypatch.setenv("LUCIDIC_AGENT_ID", "a")
     session_id = lai.init()
     assert lai.current_session_id() == session_id
+    lai.shutdown()
     with pytest.raises(SessionNotFoundError):
-        lai.shutdown()
         lai.continue_session("nobody-knows-it")
 
 

@@ -204,6 +204,20 @@ def test_forgotten_session(make, fake):
     rig.stored_once(2)
 
 
+@pytest.mark.parametrize("damage", [b"", b"no database" * 1000], ids=["emptied", "overwritten"])
+def test_damaged_states(make, fake, damage):
+    """A lost or damaged file of session ids costs a request and no event."""
+    rig = make()
+    rig.session("start")
+    rig.spans(1)
+    assert rig.exporter.flush(10)
+    (rig.exporter.home / "hosted" / f"{CONFIG.name}.db").write_bytes(damage)
+    rig.spans(1)
+    assert rig.exporter.flush(10)
+    rig.stored_once(2)
+    assert len(fake.calls("initsession")) == 2
+
+
 def test_large_payload(make, fake):
     """A payload above the threshold is uploaded whole, without the key, and a preview goes with the event."""
     rig = make()

@@ -175,6 +175,7 @@ def test_tool_call():
     assert payload["function_name"] == "weather"
     assert payload["arguments"] == {"city": "Rome"}
     assert payload["return_value"] == "Sunny"
+    assert payload["error"] is None
     assert payload["misc"]["attributes"]["custom"] == 1
 
 
@@ -184,7 +185,7 @@ def test_failed_tool_call():
         make("TOOL", error="no stock", events=[raised()], attributes={"tool.name": "order"})
     )
     assert conforms(event)["payload"]["return_value"] == {"error": "no stock", "error_type": "ValueError"}
-    assert event["payload"]["error"] == "ValueError: no stock"
+    assert event["payload"]["error"] == "no stock"
     assert conforms(error)["type"] == "error_traceback"
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 import lucidic as lai
@@ -167,3 +171,44 @@ def test_spans_without_session(hosted):
     assert books["hosted"].delivered == 1
     assert books["store"].dropped == {}
     assert runtime().exporter.health().unexplained == 0
+
+
+def test_httpx_is_not_imported_by_a_thread_of_ours(tmp_path):
+    """httpx is whole before the first delivery: other libraries look for it in sys.modules at any time."""
+    program = (
+        "import sys, lucidic as lai\n"
+        "from lucidic.sinks import CONFIGURED, otlp\n"
+        "from lucidic._runtime import runtime\n"
+        "assert 'httpx' not in sys.modules\n"
+        "{make}\n"
+        "assert hasattr(sys.modules['httpx'], 'URL')\n"
+    )
+    environment = {
+        **os.environ,
+        "LUCIDIC_API_KEY": "k",
+        "LUCIDIC_AGENT_ID": "a",
+        "LUCIDIC_HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    for make in ("[make(runtime().settings) for make in CONFIGURED]", "otlp('http://127.0.0.1:1')"):
+        subprocess.run(
+            [sys.executable, "-c", program.format(make=make)], env=environment, check=True, timeout=60
+        )
+
+
+def test_nothing_masked_is_sent(hosted):
+    """What the masking function hides is in no request: not in attributes, errors, session fields or ids of uploads."""
+    lai.init(
+        session_name="SECRET name",
+        task="SECRET task",
+        masking_function=lambda text: text.replace("SECRET", "***"),
+    )
+    with pytest.raises(ValueError, match="SECRET"), span("work") as current:
+        current.set_attribute("input.value", "SECRET " * 20_000)
+        current.set_attribute("metadata", '{"note": "SECRET"}')
+        raise ValueError("SECRET in the message")
+    lai.end_session(is_successful_reason="SECRET reason")
+    assert lai.flush(10)
+    sent = repr(hosted.requests)
+    assert "***" in sent
+    assert "SECRET" not in sent

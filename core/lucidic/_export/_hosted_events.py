@@ -97,8 +97,7 @@ def _function_payload(span: StoredSpan, kind: str) -> dict[str, Any]:
         payload["return_value"] = result
     elif failure is not None:
         payload["return_value"] = {"error": failure.message, "error_type": failure.type}
-    if failure is not None:
-        payload["error"] = failure.headline
+    payload["error"] = None if failure is None else failure.message or failure.headline
     payload["misc"] = _misc(span, kind, rest)
     return payload
 

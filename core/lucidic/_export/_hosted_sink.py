@@ -61,6 +61,10 @@ class HostedSink:
     def __init__(
         self, config: HostedConfig, folder: Path, *, transport: httpx.BaseTransport | None = None
     ) -> None:
+        # Here, in the caller's thread: while another thread imports httpx, openai (3.54) finds half of it in
+        # sys.modules and fails in the user's code.
+        import httpx  # noqa: F401
+
         self.config = config
         self.name = config.name
         self._folder = folder

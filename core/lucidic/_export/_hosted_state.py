@@ -38,8 +38,8 @@ class RemoteSession:
 class SessionStates:
     """The sessions that a backend knows from us, in a file beside the sink's book.
 
-    Only the sink's leader among the processes writes; any process may read. A lost file costs one more request for
-    each session: the backend resumes a session of the same id.
+    Only the sink's leader among the processes writes; any process may read. A lost or damaged file costs one more
+    request for each session: the backend resumes a session of the same id.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,11 +50,14 @@ class SessionStates:
     def opened(self) -> Generator[None, None, None]:
         """Hold the file open, in this thread; a connection that outlived a fork would damage it."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database = sqlite3.connect(self._path, timeout=5.0, isolation_level=None)
         try:
-            # A lost row is found again by asking the backend, so nobody waits for the disk.
-            self._database.execute("PRAGMA synchronous=OFF")
-            self._database.execute(_TABLE)
+            self._database = _connect(self._path)
+        except sqlite3.OperationalError:
+            raise  # locked, or no room: it passes
+        except sqlite3.DatabaseError:
+            self._path.unlink()
+            self._database = _connect(self._path)
+        try:
             yield
         finally:
             database, self._database = self._database, None
@@ -95,3 +98,14 @@ class SessionStates:
     def _connection(self) -> sqlite3.Connection:
         assert self._database is not None  # noqa: S101 - every caller is within opened()
         return self._database
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+    try:
+        database.execute("PRAGMA synchronous=NORMAL")
+        database.execute(_TABLE)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database

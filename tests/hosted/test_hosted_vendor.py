@@ -1,0 +1,225 @@
+"""The vendor's real 3.7.1 client against the fake, and the same story told by us."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import openai
+import pytest
+
+import lucidic as lai
+from lucidic._runtime import runtime
+from lucidic.testing import FakeLucidic, ScriptedServer
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PACKAGE = "lucidicai==3.7.1"
+STORY = Path(__file__).parent / "vendor" / "story.py"
+QUIRKS = {"misc", "needs_blob"}
+"""What only the vendor's client sends, or sends otherwise: copies of the session id, and a flag that is often missing."""
+
+
+@pytest.fixture(scope="session")
+def vendor_python():
+    """The Python of an environment with the vendor's client; made once and kept in the cache folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucidic-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder = cache / f"{PACKAGE.replace('==', '-')}-py{version}"
+    python = folder / "bin" / "python"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+            if uv:
+                _run(uv, "venv", "-q", "--python", sys.executable, str(folder))
+                _run(uv, "pip", "install", "-q", "--python", str(python), PACKAGE)
+            else:
+                _run(sys.executable, "-m", "venv", str(folder))
+                _run(str(python), "-m", "pip", "install", "-q", PACKAGE)
+            (folder / "complete").touch()
+    return python
+
+
+def _run(*command, **environment):
+    keep = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LUCIDIC", "PYTHONPATH"))
+    }
+    done = subprocess.run(
+        command, env={**keep, **environment}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def theirs(vendor_python):
+    """What the vendor's client sends for the story."""
+    fake = FakeLucidic()
+    with ScriptedServer() as provider, fake.serve() as url:
+        _run(str(vendor_python), str(STORY), provider.openai_url, LUCIDIC_BASE_URL=url)
+    return fake
+
+
+@pytest.fixture
+def ours(hosted):
+    """What we send for the story."""
+    with (
+        ScriptedServer() as provider,
+        lai.session(
+            session_name="Order", session_id="story-1", task="buy a lamp", tags=["shop"], providers=["openai"]
+        ),
+    ):
+        openai.OpenAI(base_url=provider.openai_url, api_key="none", max_retries=0).chat.completions.create(
+            model="gpt-x",
+            temperature=0.5,
+            messages=[
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Is it in stock?"},
+            ],
+        )
+        with contextlib.suppress(ValueError), tool("order", {"item": "lamp"}):
+            with tool("lookup", {"item": "lamp"}) as span:
+                span.set_attribute("output.value", '{"stock": 3}')
+                span.set_attribute("output.mime_type", "application/json")
+            raise ValueError("no stock")
+        with runtime().provider().get_tracer("t").start_as_current_span("note"):
+            pass
+        with runtime().provider().get_tracer("t").start_as_current_span("large " + "x" * 100_000):
+            pass
+        lai.end_session(is_successful=True, is_successful_reason="sold", session_eval=0.9)
+    assert lai.flush(20)
+    return hosted
+
+
+def tool(name, arguments):
+    return (
+        runtime()
+        .provider()
+        .get_tracer("t")
+        .start_as_current_span(
+            name,
+            attributes={
+                "openinference.span.kind": "TOOL",
+                "tool.name": name,
+                "input.value": json.dumps(arguments),
+                "input.mime_type": "application/json",
+            },
+        )
+    )
+
+
+def test_vendor_is_accepted(theirs):
+    """Everything that the real client sends is accepted: session, events of all types, upload, ends."""
+    assert {request.status for request in theirs.requests} == {200}
+    assert {event["type"] for event in theirs.events.values()} == {
+        "llm_generation",
+        "function_call",
+        "error_traceback",
+        "generic",
+    }
+    session = theirs.sessions["story-1"]
+    assert session.is_finished
+    assert session.fields["is_successful"] is True
+    (large,) = [event for event in theirs.events.values() if event.get("uploaded")]
+    assert len(large["payload"]["details"]) > 100_000
+
+
+def test_vendor_understands_refusals(vendor_python):
+    """The real client takes the fake's 401 for what it is."""
+    fake = FakeLucidic()
+    fake.denied["key-1"] = 401
+    program = (
+        "import lucidicai, lucidicai.core.errors\n"
+        "try: lucidicai.LucidicAI(api_key='key-1', agent_id='a').sessions.create()\n"
+        "except lucidicai.core.errors.APIKeyVerificationError as error: print('refused', error)"
+    )
+    with fake.serve() as url:
+        done = _run(str(vendor_python), "-c", program, LUCIDIC_BASE_URL=url)
+    assert "refused" in done.stdout
+
+
+def test_vendor_takes_translated_ids(vendor_python):
+    """The real client goes on with the id that the fake answers."""
+    fake = FakeLucidic(translate=lambda given: f"backend-{given}")
+    program = (
+        "import lucidicai\n"
+        "client = lucidicai.LucidicAI(api_key='key-1', agent_id='a')\n"
+        "with client.sessions.create(session_id='mine') as session: client.events.create(details='x')\n"
+    )
+    with fake.serve() as url:
+        _run(str(vendor_python), "-c", program, LUCIDIC_BASE_URL=url)
+    assert len(fake.story("backend-mine")) == 1
+    assert fake.sessions["backend-mine"].is_finished
+
+
+def test_same_calls(theirs, ours):
+    """For the same story the same requests are made, but for the key's check, repeated ends and the order of events."""
+    assert _calls(ours) == _calls(theirs)
+    assert ours.calls("initsession", "events", "updatesession")[-1] == ("PUT", "updatesession")
+    bodies = [_body(fake, "initsession") for fake in (ours, theirs)]
+    assert bodies[0] == bodies[1]
+    ends = [_body(fake, "updatesession") for fake in (ours, theirs)]
+    assert ends[0] == ends[1]
+
+
+def test_same_fields(theirs, ours):
+    """Each event has at least the fields of the real client's, of the same types, with the same values."""
+    known, own = _by_name(theirs), _by_name(ours)
+    assert known.keys() == own.keys()
+    for name, event in known.items():
+        _covers(name, event, own[name])
+    order = known["function_call", "order"], own["function_call", "order"]
+    for events, (parent) in zip((known, own), order, strict=True):
+        for name in (("function_call", "lookup"), ("error_traceback", "no stock")):
+            assert events[name]["client_parent_event_id"] == parent["client_event_id"]
+    assert order[1]["payload"]["return_value"] == order[0]["payload"]["return_value"]
+    assert order[1]["payload"]["error"] == order[0]["payload"]["error"]
+    calls = [events["llm_generation", "gpt-x"]["payload"] for events in (known, own)]
+    assert calls[1]["request"] == calls[0]["request"]
+    assert calls[1]["response"]["output"] == calls[0]["response"]["output"]
+    for count in ("input_tokens", "output_tokens"):
+        assert calls[1]["usage"][count] == calls[0]["usage"][count]
+
+
+def _calls(fake):
+    found = [(method, path.partition("blobs/")[1] or path) for method, path in fake.calls()]
+    once = {("GET", "sessions"), ("PUT", "updatesession")}
+    return sorted(call for call in found if call not in once) + [("PUT", "updatesession")]
+
+
+def _body(fake, path):
+    """Return the last body sent to a path, without its time."""
+    body = [request.body for request in fake.requests if request.path == path][-1]
+    return {name: value for name, value in body.items() if name != "current_time"}
+
+
+def _by_name(fake):
+    named = {
+        "llm_generation": lambda payload: payload["request"]["model"],
+        "function_call": lambda payload: payload["function_name"],
+        "error_traceback": lambda payload: payload["error"],
+        "generic": lambda payload: payload["details"][:5],
+    }
+    return {(event["type"], named[event["type"]](event["payload"])): event for event in fake.story("story-1")}
+
+
+def _covers(place, wanted, given):
+    for name, value in wanted.items():
+        if name in QUIRKS or (name == "session_id" and place[0] == "generic"):
+            continue
+        where = (*place, name)
+        assert name in given, where
+        if isinstance(value, dict) and name != "arguments":
+            _covers(where, value, given[name])
+        elif value is not None and given[name] is not None:
+            assert type(given[name]) is type(value), where
