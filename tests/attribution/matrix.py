@@ -27,7 +27,14 @@ MODES: tuple[Mode, ...] = (
 
 def workloads() -> list[Workload]:
     """Return the workloads, those without a framework first."""
-    return [PlainSpans(), KitFramework(), *(made() for made in LANGCHAIN), PydanticAI(), OpenAIAgents(), Mixed()]
+    return [
+        PlainSpans(),
+        KitFramework(),
+        *(made() for made in LANGCHAIN),
+        PydanticAI(),
+        OpenAIAgents(),
+        Mixed(),
+    ]
 
 
 class Place(NamedTuple):

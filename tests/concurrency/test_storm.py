@@ -6,13 +6,13 @@ import gc
 from collections import Counter
 
 import pytest
+from tests.attribution.cells import Mode, play
+from tests.attribution.ways import BIND, by_key
+from tests.attribution.workloads_mixed import Mixed
 
 from lucidic._binding import Binding
 from lucidic._spans._state import SpanState
 from lucidic._spans._tracer import LiveSpan
-from tests.attribution.cells import Mode, play
-from tests.attribution.ways import BIND, by_key
-from tests.attribution.workloads_mixed import Mixed
 
 from .storm import Storm
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.attribution.workloads_agents import OpenAIAgents, PydanticAI
 from tests.attribution.workloads_langchain import AgentWithTools
 from tests.attribution.workloads_mixed import Mixed
 
 
-MAKERS = {"langchain": AgentWithTools, "pydantic_ai": PydanticAI, "openai_agents": OpenAIAgents, "mixed": Mixed}
+MAKERS = {
+    "langchain": AgentWithTools,
+    "pydantic_ai": PydanticAI,
+    "openai_agents": OpenAIAgents,
+    "mixed": Mixed,
+}
 
 
 @pytest.fixture(params=MAKERS)

@@ -7,12 +7,12 @@ from contextlib import suppress
 
 import pytest
 from opentelemetry.trace import StatusCode
+from tests.attribution import jobs
+from tests.attribution.jobs import Mark, ScriptedError
 
 import lucidic as lai
 from lucidic._runtime import runtime
 from lucidic.testing import session_id_of
-from tests.attribution import jobs
-from tests.attribution.jobs import Mark, ScriptedError
 
 
 MARK = Mark("user_0001_conv_0001", 0)

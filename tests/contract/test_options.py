@@ -7,6 +7,9 @@ from dataclasses import fields
 
 import pytest
 from openinference.instrumentation import suppress_tracing
+from tests.attribution.jobs import Mark
+from tests.attribution.workloads_agents import OpenAIAgents, PydanticAI
+from tests.attribution.workloads_langchain import AgentWithTools
 
 import lucidic as lai
 from lucidic.adapterkit import AdapterOptions
@@ -15,9 +18,6 @@ from lucidic.langchain import LucidicHandler
 from lucidic.openai_agents import LucidicTracingProcessor
 from lucidic.pydantic_ai import LucidicInstrumentation
 from lucidic.testing import capture_spans, session_id_of
-from tests.attribution.jobs import Mark
-from tests.attribution.workloads_agents import OpenAIAgents, PydanticAI
-from tests.attribution.workloads_langchain import AgentWithTools
 
 
 HANDLERS = (LucidicHandler, LucidicTracingProcessor, LucidicInstrumentation)

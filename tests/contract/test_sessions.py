@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.attribution import jobs
+from tests.attribution.jobs import Mark
 
 import lucidic as lai
 from lucidic.testing import capture_spans, session_id_of
-from tests.attribution import jobs
-from tests.attribution.jobs import Mark
 
 
 MARK = Mark("user_0001_conv_0001", 0)
@@ -52,7 +52,11 @@ def test_the_frameworks_id_that_lost_is_kept_as_an_attribute(traced, captured):
 
 def test_session_from_framework_turns_the_order_round(workload):
     """With session_from="framework" the id in the framework's data wins over the block."""
-    with capture_spans(session_from="framework") as captured, workload.instrumented(), lai.bind_session(BOUND):
+    with (
+        capture_spans(session_from="framework") as captured,
+        workload.instrumented(),
+        lai.bind_session(BOUND),
+    ):
         asyncio.run(workload.arun(str(MARK), **{workload.keys[0]: NAMED}))
 
     assert {NAMED} == sessions(captured)

@@ -21,7 +21,9 @@ def test_a_notebook_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     saved = [kind_of(cell) for cell in notebook.cells]
 
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
 
     assert saved == [kind_of(cell) for cell in notebook.cells]
 

@@ -16,7 +16,10 @@ from lucidic_adapters.openai_agents._responses import input_messages, messages_o
 
 HOSTED = [
     ({"type": "web_search_call", "action": {"type": "search", "query": "NEEDLE"}}, "web_search"),
-    ({"type": "code_interpreter_call", "code": "NEEDLE", "container_id": "c", "outputs": None}, "code_interpreter"),
+    (
+        {"type": "code_interpreter_call", "code": "NEEDLE", "container_id": "c", "outputs": None},
+        "code_interpreter",
+    ),
     ({"type": "file_search_call", "queries": ["NEEDLE"], "results": None}, "file_search"),
     ({"type": "image_generation_call", "result": None, "prompt": "NEEDLE"}, "image_generation"),
     ({"type": "computer_call", "call_id": "c1", "action": {"type": "type", "text": "NEEDLE"}}, "computer"),
@@ -24,12 +27,18 @@ HOSTED = [
     ({"type": "shell_call", "call_id": "c1", "action": {"commands": ["NEEDLE"]}}, "shell"),
     ({"type": "apply_patch_call", "call_id": "c1", "operation": {"diff": "NEEDLE"}}, "apply_patch"),
     ({"type": "tool_search_call", "call_id": "c1", "arguments": {"q": "NEEDLE"}}, "tool_search"),
-    ({"type": "mcp_call", "name": "find", "server_label": "docs", "arguments": '{"q": "NEEDLE"}'}, "docs.find"),
+    (
+        {"type": "mcp_call", "name": "find", "server_label": "docs", "arguments": '{"q": "NEEDLE"}'},
+        "docs.find",
+    ),
     ({"type": "mcp_list_tools", "server_label": "NEEDLE", "tools": []}, "mcp_list_tools"),
     ({"type": "mcp_approval_request", "name": "find", "arguments": '{"q": "NEEDLE"}'}, "find"),
     ({"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"q": "NEEDLE"}'}, "f"),
     ({"type": "custom_tool_call", "call_id": "c1", "name": "f", "input": "NEEDLE"}, "f"),
-    ({"type": "function_call", "call_id": "c1", "namespace": "n", "name": "f", "arguments": '"NEEDLE"'}, "n.f"),
+    (
+        {"type": "function_call", "call_id": "c1", "namespace": "n", "name": "f", "arguments": '"NEEDLE"'},
+        "n.f",
+    ),
     ({"type": "brand_new_call", "call_id": "c1", "what": "NEEDLE"}, "brand_new"),
 ]
 
@@ -47,7 +56,11 @@ def test_calls_of_hosted_tools_are_tool_calls(item, name):
 RESULTS = [
     {"type": "function_call_output", "call_id": "c1", "output": "NEEDLE"},
     {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "NEEDLE"}]},
-    {"type": "computer_call_output", "call_id": "c1", "output": {"type": "computer_screenshot", "image_url": "NEEDLE"}},
+    {
+        "type": "computer_call_output",
+        "call_id": "c1",
+        "output": {"type": "computer_screenshot", "image_url": "NEEDLE"},
+    },
     {"type": "local_shell_call_output", "call_id": "c1", "output": "NEEDLE"},
     {"type": "shell_call_output", "call_id": "c1", "output": [{"stdout": "NEEDLE"}]},
     {"type": "apply_patch_call_output", "call_id": "c1", "output": "NEEDLE"},
@@ -81,9 +94,21 @@ def test_items_of_unknown_kinds_are_kept_as_json(item):
 def test_outcomes_of_hosted_tools_answer_them():
     """What a code interpreter, an image generator and an MCP server gave back follows the call."""
     items = [
-        {"type": "code_interpreter_call", "id": "a", "code": "1+1", "outputs": [{"type": "logs", "logs": "2"}]},
+        {
+            "type": "code_interpreter_call",
+            "id": "a",
+            "code": "1+1",
+            "outputs": [{"type": "logs", "logs": "2"}],
+        },
         {"type": "image_generation_call", "id": "b", "result": "aGk=", "output_format": "png"},
-        {"type": "mcp_call", "id": "c", "name": "f", "server_label": "s", "arguments": "{}", "output": "found"},
+        {
+            "type": "mcp_call",
+            "id": "c",
+            "name": "f",
+            "server_label": "s",
+            "arguments": "{}",
+            "output": "found",
+        },
     ]
     first, *answers = output_messages(items)
     assert ["a", "b", "c"] == [call.id for call in first.tool_calls]
@@ -96,7 +121,12 @@ def test_typed_items_are_read_like_mappings():
     """The client's own classes give the same messages as their JSON."""
     raw = [
         {"id": "r", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Thinking."}]},
-        {"id": "w", "type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}},
+        {
+            "id": "w",
+            "type": "web_search_call",
+            "status": "completed",
+            "action": {"type": "search", "query": "q"},
+        },
         {"id": "f", "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
     ]
     typed = TypeAdapter(list[ResponseOutputItem]).validate_python(raw)
