@@ -24,8 +24,8 @@ from lucidic._export._listeners import Listener
 from lucidic._export._options import ExportOptions
 from lucidic._export._orphans import close_orphans
 from lucidic._export._payload import pack_session, pack_span, pack_start
-from lucidic._export._retention import sweep
-from lucidic._export._segment import SESSION, SPAN, START
+from lucidic._export._retention import DAMAGED, read_tombstones, sweep
+from lucidic._export._segment import SESSION, SPAN, START, owner_key, owner_of
 from lucidic._export._sink import Sink
 from lucidic._export._sink_worker import SinkWorker
 from lucidic._export._worker import Worker
@@ -71,7 +71,7 @@ class Exporter:
         self.sink_workers = tuple(self._worker(sink) for sink in sinks)
         self._drainer = Drainer(self.journal, options, self._workers, self._keep_house)
         self._listeners: tuple[Listener, ...] = ()
-        self._flushed = self._losses()
+        self._flushed = 0
         _exporters.add(self)
 
     def _work_for(self, store: Store) -> Worker:
@@ -172,7 +172,12 @@ class Exporter:
         return delivered and losses == before and not self.journal.memory_spans
 
     def _losses(self) -> int:
-        return self.unencoded.value + self.journal.lost.value
+        own = owner_key(os.getpid())
+        stones = read_tombstones(self.journal.folder)
+        dropped = sum(
+            stone.spans for stone in stones if stone.reason != DAMAGED and owner_of(stone.segment) == own
+        )
+        return self.unencoded.value + self.journal.lost.value + dropped
 
     def _wait_for_sinks(self, until: float, wishes: Mapping[str, int]) -> bool:
         """Wait until the sinks have what this process's segments hold now; return whether they do."""

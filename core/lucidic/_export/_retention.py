@@ -20,6 +20,7 @@ from lucidic._export._segment import created_ns, segments
 
 
 FOLDER: Final = "dropped"
+DAMAGED: Final = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def sweep(
         count = sealed.pop(name)
         size -= count.size
         if count.damaged:
-            _bury(spool, name, count, "damaged", now)
+            _bury(spool, name, count, DAMAGED, now)
         _unlink(spool, name)
     # Too full: first what every sink has, then the oldest.
     for name in [

@@ -54,11 +54,16 @@ class SinkWorker(Worker):
         """See Worker."""
         positions = self.book().positions
         return all(
-            name in positions and positions[name].offset >= size
+            (name in positions and positions[name].offset >= size) or not self._awaits(name)
             for name, size in targets.items()
-            # What was written before the sink was added is not for it.
-            if self._gatherer.is_mine(name)
         )
+
+    def _awaits(self, name: str) -> bool:
+        # What was written before the sink was added is not for it, and what every sink had is deleted.
+        try:
+            return self._gatherer.is_mine(name) and (self._spool / name).exists()
+        except OSError:
+            return False
 
     @property
     def blocked(self) -> bool:
@@ -121,7 +126,7 @@ class SinkWorker(Worker):
         spans = span_count(taken)
         if outcome.delivered + outcome.rejected + len(outcome.dropped) != spans:
             raise ValueError(f"The sink {self.name} took {spans} spans and accounts for another number.")
-        if not outcome.rejected:
+        if not outcome.rejected and not outcome.dropped:
             for item, (name, _end) in zip(taken, found.ends, strict=False):
                 if isinstance(item, SpanEntry):
                     self._book.at(name).delivered += 1

@@ -37,7 +37,10 @@ class StoreWorker(Worker):
         """See Worker."""
         with contextlib.suppress(StoreError, OSError):
             positions = self.store.positions()
-            return all(name in positions and positions[name].offset >= size for name, size in targets.items())
+            return all(
+                (name in positions and positions[name].offset >= size) or not (self._spool / name).exists()
+                for name, size in targets.items()
+            )
         return False
 
     @property
