@@ -98,7 +98,8 @@ def test_json_is_the_protobuf_in_json(span):
     made = traces_data(Batch((entry,), {b"o": origin}), [entry])
     parsed = ParseDict(_with_base64_ids(json.loads(json.dumps(made))), TracesData())
     expected = TracesData.FromString(by_hand(span))
-    assert expected.SerializeToString(deterministic=True) == parsed.SerializeToString(deterministic=True)
+    # As text, because JSON has one NaN where doubles have many.
+    assert str(expected) == str(parsed)
 
 
 def _with_base64_ids(content):
