@@ -260,7 +260,7 @@ def test_custom_events(lc, config, tree):
     RunnableLambda(lambda _: dispatch_custom_event("progress", {"done": 1}), name="f").invoke("x", config)
     (event,) = tree.spans[0].events
     assert event.name == "progress"
-    assert json.loads(event.attributes["data"]) == {"done": 1}
+    assert json.loads(event.attributes["lucidic.event.data"]) == {"done": 1}
 
 
 def test_tags_and_metadata(lc, config, tree):
@@ -297,6 +297,7 @@ def test_masking(lc, captured, tree):
     """A mask and ``capture_content=False`` hold for attributes, events and errors before anything is kept."""
 
     def fail(_):
+        dispatch_custom_event("progress", "a secret")
         raise ValueError("my secret")
 
     for handler in (

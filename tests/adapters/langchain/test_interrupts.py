@@ -53,7 +53,7 @@ def _check(captured):
     assert not [span.name for span in captured.spans if span.status.status_code is StatusCode.ERROR]
     assert first.attributes["output.value"] == "Shall I?"
     (event,) = [event for event in first.events if event.name == "interrupt"]
-    assert event.attributes["interrupt.value"] == "Shall I?"
+    assert event.attributes["lucidic.event.interrupt"] == "Shall I?"
     assert event.attributes["langgraph.checkpoint_id"]
     assert [link.context.span_id for link in second.links] == [first.context.span_id]
     assert second.attributes["input.value"] == "yes"
