@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from lucidic_adapters.langchain._io import as_json
 from lucidic_adapters.langchain._runs import RUNS, Run
@@ -14,7 +14,8 @@ except ImportError:  # langgraph is not installed: nothing of it can be raised
     GraphBubbleUp = GraphInterrupt = None  # type: ignore[assignment,misc]
 
 
-INTERRUPT_VALUE = "interrupt.value"
+INTERRUPT_VALUE: Final = "lucidic.event.interrupt"
+"""What the graph asks: content, and masked as such."""
 
 
 def control_flow(run: Run, error: BaseException) -> BaseException | None:

@@ -383,7 +383,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         with _GUARD:
             run = RUNS.get(run_id)
             if run is not None and run.owner is self:
-                run.live.event(name, {"data": data if isinstance(data, str) else as_json(data)})
+                run.live.event(name, {_models.EVENT_DATA: data if isinstance(data, str) else as_json(data)})
 
     def on_agent_action(self, action: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Recognise an ``AgentExecutor`` of langchain-classic: only agents act."""

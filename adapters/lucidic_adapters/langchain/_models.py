@@ -21,6 +21,8 @@ from lucidic_adapters.langchain._messages import message_of
 
 FIRST_TOKEN_EVENT: Final = "First Token Stream Event"  # noqa: S105  # no password
 """OpenInference's name for it."""
+EVENT_DATA: Final = "lucidic.event.data"
+"""What a custom event carries: content, and masked as such."""
 
 _NOT_PARAMETERS: Final = frozenset(
     (

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from langchain_core.documents import Document
-from langchain_core.language_models import FakeListLLM, GenericFakeChatModel
+from langchain_core.language_models import BaseChatModel, FakeListLLM, GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool
@@ -154,6 +154,13 @@ def lc():
         Chat=Chat, Stuck=Stuck, Text=Text, Retriever=Retriever, Tool=Tool, chat=chat, calling=calling, user=user,
         kind=kind, nothing_current=nothing_current, contexts_for_tasks=sys.version_info >= (3, 11),
     )  # fmt: skip
+
+
+@pytest.fixture
+def version_3():
+    """Skip where ``stream_events`` has no version 3 yet."""
+    if not hasattr(BaseChatModel, "_iter_v2_events"):
+        pytest.skip("this langchain-core has no stream_events of version 3")
 
 
 @pytest.fixture

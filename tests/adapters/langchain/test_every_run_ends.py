@@ -130,7 +130,7 @@ def test_one_of_two_prompts_fails(lc, handler, tree, order):
     assert by_input["ok"].attributes["lucidic.incomplete"] is True
 
 
-def test_dropped_events_of_version_3(lc, config, tree):
+def test_dropped_events_of_version_3(lc, config, tree, version_3):
     """A stream of events that is dropped half-way is exported as stopped early."""
     stream = lc.chat("a b c").stream_events("x", config, version="v3")
     next(iter(stream))

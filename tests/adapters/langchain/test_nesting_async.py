@@ -172,7 +172,7 @@ async def test_stream_of_events(lc, config, tree, deep, version):
     assert set(tree.names_above("consumer")) == {None}
 
 
-async def test_events_of_version_3(lc, config, tree):
+async def test_events_of_version_3(lc, config, tree, version_3):
     """The steps of ``astream_events(version="v3")`` run below the model call."""
     stream = await lc.chat("a b").astream_events("x", config, version="v3")
     async for _ in stream:
@@ -181,7 +181,7 @@ async def test_events_of_version_3(lc, config, tree):
     assert set(tree.names_above("consumer")) == {None}
 
 
-async def test_graph_events_of_version_3(lc, config, tree, deep):
+async def test_graph_events_of_version_3(lc, config, tree, version_3, deep):
     """Model calls below a graph's events of version 3 keep their children."""
 
     async def node(state):

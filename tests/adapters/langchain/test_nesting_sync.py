@@ -128,7 +128,7 @@ def test_user_span_between_a_node_and_a_model(lc, config, tree):
     assert tree.kinds_above("in-model") == ["LLM"]
 
 
-def test_events_of_version_3(lc, config, tree):
+def test_events_of_version_3(lc, config, tree, version_3):
     """The steps of ``stream_events(version="v3")`` run below the model call."""
     stream = lc.chat("a b").stream_events("x", config, version="v3")
     for _ in stream:
