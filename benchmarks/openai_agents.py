@@ -1,9 +1,10 @@
 """CPU of traced runs of the OpenAI Agents SDK, beside tracing disabled and beside others, in one run.
 
-    python benchmarks/openai_agents.py [--runs 300] [--rounds 9]
+    python benchmarks/openai_agents.py [--memory] [--runs 30] [--rounds 15]
 
-A run asks the model twice and calls one tool. The model answers from memory with whole responses, as
-``OpenAIResponsesModel`` gives them, so that spans have full content and no time goes to a network. Each way of
+A run asks the model twice and calls one tool. By default the model is the SDK's own with the real ``openai``
+client, whose transport answers in this process, so that spans have full content and no time goes to a network;
+with ``--memory`` not even the client takes part, which is the least that a run can cost. Each way of
 tracing has a process of its own; they take turns, and the quickest round of each counts, because a busy machine
 only ever adds to it. Spans go to a receiver
 that keeps nothing. Ways whose package is not installed are left out, and said to be.
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import gc
 import importlib.util
+import json
 import subprocess
 import sys
 import time
@@ -87,9 +89,43 @@ def _provider():
     return provider
 
 
-def make_agent():
-    """Return an agent whose model answers a tool call and a text, in turns, with spans as the SDK's own has."""
-    from agents import Agent, Model, ModelResponse, Usage, function_tool
+def make_agent(*, memory):
+    """Return an agent whose model answers with a tool call and, given its result, with a text."""
+    from agents import Agent, function_tool
+
+    @function_tool
+    async def weather(city: str) -> str:
+        """Tell the weather of a city.
+
+        Args:
+            city: The city's name.
+        """
+        return f"It is sunny in {city}, with 24 degrees and a light wind from the west."
+
+    model = _from_memory() if memory else _from_client()
+    return Agent("Guide", instructions="You are a helpful guide. Be brief.", model=model, tools=[weather])
+
+
+def _from_client():
+    from agents import OpenAIResponsesModel
+    from openai import AsyncOpenAI
+
+    try:
+        import httpx2 as httpx
+    except ImportError:  # openai before 3
+        import httpx
+
+    def answer(request):
+        body = json.loads(request.content)
+        asks = not any(item.get("type") == "function_call_output" for item in body["input"])
+        return httpx.Response(200, json=_response(body.get("instructions"), body["tools"], asks=asks))
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    return OpenAIResponsesModel("gpt-4.1", openai_client=AsyncOpenAI(api_key="none", http_client=http))
+
+
+def _from_memory():
+    from agents import Model, ModelResponse, Usage
     from agents.tracing import response_span
     from openai.types.responses import Response
 
@@ -102,7 +138,12 @@ def make_agent():
         ):  # fmt: skip
             with response_span(disabled=tracing.is_disabled()) as span:
                 asks = not any(isinstance(i, dict) and i.get("type") == "function_call_output" for i in input)
-                response = Response.model_validate(_response(system_instructions, tools, asks=asks))
+                offered = [
+                    {"type": "function", "name": tool.name, "description": tool.description, "strict": True,
+                     "parameters": tool.params_json_schema}
+                    for tool in tools
+                ]  # fmt: skip
+                response = Response.model_validate(_response(system_instructions, offered, asks=asks))
                 span.span_data.response = response
                 span.span_data.input = input
             usage = Usage(requests=1, input_tokens=120, output_tokens=20, total_tokens=140)
@@ -111,18 +152,7 @@ def make_agent():
         def stream_response(self, *args, **kwargs):
             raise NotImplementedError
 
-    @function_tool
-    async def weather(city: str) -> str:
-        """Tell the weather of a city.
-
-        Args:
-            city: The city's name.
-        """
-        return f"It is sunny in {city}, with 24 degrees and a light wind from the west."
-
-    return Agent(
-        "Guide", instructions="You are a helpful guide. Be brief.", model=FromMemory(), tools=[weather]
-    )
+    return FromMemory()
 
 
 def _response(instructions, tools, *, asks):
@@ -142,11 +172,7 @@ def _response(instructions, tools, *, asks):
         "id": "resp_1", "object": "response", "created_at": 0, "model": "gpt-4.1", "status": "completed",
         "output": [call if asks else message], "instructions": instructions, "parallel_tool_calls": True,
         "temperature": 1.0, "top_p": 1.0, "tool_choice": "auto",
-        "tools": [
-            {"type": "function", "name": tool.name, "description": tool.description, "strict": True,
-             "parameters": tool.params_json_schema}
-            for tool in tools
-        ],
+        "tools": tools,
         "usage": {
             "input_tokens": 120, "output_tokens": 20, "total_tokens": 140,
             "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 0},
@@ -155,16 +181,17 @@ def _response(instructions, tools, *, asks):
     }  # fmt: skip
 
 
-def work(way, runs):
+def work(way, runs, *, memory):
     """Run when told to, and print the CPU seconds of each round."""
-    from agents import Runner
+    from agents import RunConfig, Runner
 
     install(way)
-    agent = make_agent()
+    agent = make_agent(memory=memory)
 
     async def go():
         for _ in range(runs):
-            await Runner.run(agent, "How is the weather in Rome today?")
+            config = RunConfig(group_id="conversation-0001")
+            await Runner.run(agent, "How is the weather in Rome today?", run_config=config)
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(go())
@@ -175,14 +202,22 @@ def work(way, runs):
         print(time.process_time() - start, flush=True)
 
 
-def compare(runs, rounds):
+def compare(runs, rounds, *, memory):
     """Let the ways take turns, and print what each costs for a run, and compared with no tracing."""
     workers = {}
     for way, package in WAYS.items():
         if package is not None and not _is_installed(package):
             print(f"{way}: not installed")
             continue
-        command = [sys.executable, __file__, "--way", way, "--runs", str(runs)]
+        command = [
+            sys.executable,
+            __file__,
+            "--way",
+            way,
+            "--runs",
+            str(runs),
+            *(["--memory"] if memory else []),
+        ]
         workers[way] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     times = {way: [] for way in workers}
     for _ in range(rounds):
@@ -210,11 +245,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
-        work(given.way, given.runs)
+        work(given.way, given.runs, memory=given.memory)
     else:
-        compare(given.runs, given.rounds)
+        compare(given.runs, given.rounds, memory=given.memory)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from agents.tracing import Span, Trace, TracingProcessor, get_current_span, get_current_trace, traces
@@ -46,6 +46,7 @@ _WITHOUT_CALLBACKS: Final = tuple(
 _REMEMBERED: Final = 4096
 """Traces of which something is kept when they have ended, for runs that are resumed; as many as the SDK keeps."""
 _T = TypeVar("_T")
+_IDs: TypeAlias = tuple[FrameworkID, ...]
 
 
 class LucidicTracingProcessor(TracingProcessor):
@@ -133,7 +134,7 @@ class LucidicTracingProcessor(TracingProcessor):
             call = _call_here() if kind == _translate.TASK or above is None else None
             if call is not None:
                 attributes |= id_attributes(call, trace)
-            live = self._start_span(name, kind, flow, above, self._ids(flow, call, trace), attributes)
+            live = self._start_span(name, kind, flow, above, self._ids(flow, above, call, trace), attributes)
             work = Work(live, kind, flow, above, getattr(span.span_data, "name", None))
             self._works[span] = work
             self._by_id[span.span_id] = work
@@ -254,7 +255,7 @@ class LucidicTracingProcessor(TracingProcessor):
         kind: str,
         flow: Flow,
         above: Work | None,
-        framework: tuple[FrameworkID, ...],
+        framework: _IDs,
         attributes: dict[str, Any],
     ) -> LiveSpan:
         """Start a span in the right place: the deepest of the SDK's parent and the current span."""
@@ -279,9 +280,7 @@ class LucidicTracingProcessor(TracingProcessor):
             if unsilenced is not current:
                 attach(current)
 
-    def _start_top(
-        self, start: Callable[..., LiveSpan], flow: Flow, framework: tuple[FrameworkID, ...]
-    ) -> LiveSpan:
+    def _start_top(self, start: Callable[..., LiveSpan], flow: Flow, framework: _IDs) -> LiveSpan:
         """Start the first span of a trace that has no root: in the place of the run that was paused, if any."""
         paused = self._ended.get(flow.trace_id) if flow.resumes else None
         if paused is None:
@@ -300,12 +299,15 @@ class LucidicTracingProcessor(TracingProcessor):
         if flow.context is not None and flow.context.is_valid:
             _keep(self._ended, flow.trace_id, (flow.context, flow.session_id))
 
-    def _ids(self, flow: Flow, call: RunCall | None, trace: Trace | None) -> tuple[FrameworkID, ...]:
-        """Return the ids that count: a run's own, and as long as no session is known those of the workflow."""
+    def _ids(self, flow: Flow, above: Work | None, call: RunCall | None, trace: Trace | None) -> _IDs:
+        """Return a run's own ids; for a span inside it, those of an SDK session that had none before."""
         if call is None:
-            if flow.session_id is not None:
+            step = above if flow.session_id is None else None
+            while step is not None and step.call is None:
+                step = step.parent
+            call = None if step is None else step.call
+            if call is None or call.session is None:
                 return ()
-            call = None if flow.root is None else flow.root.call
         return session_ids(call, trace, self._options.session_keys)
 
 

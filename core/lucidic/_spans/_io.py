@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
 
-from lucidic._spans._json import clean, dumps
+from lucidic._spans._json import cut, dumps
 
 
 _TEXT: Final = OpenInferenceMimeTypeValues.TEXT.value
@@ -27,4 +27,4 @@ def io_attributes(input: object = None, output: object = None) -> dict[str, Any]
 
 
 def _value(value: object) -> tuple[str, str]:
-    return (clean(value), _TEXT) if isinstance(value, str) else (dumps(value), _JSON)
+    return (cut(value), _TEXT) if isinstance(value, str) else (dumps(value), _JSON)

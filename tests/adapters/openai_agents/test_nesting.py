@@ -246,3 +246,26 @@ async def test_other_processors_stay(captured, scripted):
     await Runner.run(scripted().agent(), "Hi")
     assert 2 == len(seen)
     assert 1 == len([span for span in captured.spans if span.parent is None])
+
+
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_openinferences_instrumentation_of_the_client_counts_nothing_twice(
+    traced, scripted, chat, streamed
+):
+    """With ``providers=["openai"]`` beside us there is one span with tokens for a call, and none is lost."""
+    pytest.importorskip("openinference.instrumentation.openai", reason="the openai extra is not installed")
+    made = scripted(["Hi.", "Direct."])
+    agent = made.agent(chat=chat, model_settings=agents.ModelSettings(include_usage=True))
+    with lai.instrument("openai"):
+        if streamed:
+            async for _ in Runner.run_streamed(agent, "Hi").stream_events():
+                pass
+        else:
+            await Runner.run(agent, "Hi")
+        with_tokens = [s for s in traced.spans if "llm.token_count.prompt" in s.attributes]
+        assert ["lucidic.openai_agents"] == [span.instrumentation_scope.name for span in with_tokens]
+        assert 1 == [span.attributes.get("openinference.span.kind") for span in traced.spans].count("LLM")
+        await made.client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+    direct = [span for span in traced.spans if span.instrumentation_scope.name != "lucidic.openai_agents"]
+    assert 1 == len(direct)
