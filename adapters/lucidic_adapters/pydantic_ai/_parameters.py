@@ -29,8 +29,9 @@ def tools(parameters: Any, system: str | None = None) -> list[ToolSchema]:
         return []
     offered = [*(parameters.function_tools or ()), *(parameters.output_tools or ())]
     found = [ToolSchema(tool.name, tool.description, tool.parameters_json_schema) for tool in offered]
-    native = getattr(parameters, "native_tools", None) or getattr(parameters, "builtin_tools", None) or ()
-    for tool in native:
+    # Later releases warn when the older name is read.
+    kept_in = "native_tools" if hasattr(parameters, "native_tools") else "builtin_tools"
+    for tool in getattr(parameters, kept_in, None) or ():
         name = _OFFERED_AS.get((system or "", tool.kind), str(tool.kind))
         found.append(ToolSchema(name, getattr(tool, "description", None), _options(tool)))
     return found

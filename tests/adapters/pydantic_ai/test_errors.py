@@ -142,8 +142,11 @@ def test_a_model_that_fails_keeps_its_input(traced, script, attributes_of):
     assert "output.value" not in found
 
 
-async def test_a_stream_that_breaks(traced, streaming):
-    """An error in the middle of a stream is the model call's error and the run's; what came is kept (PA-56)."""
+async def test_a_stream_that_breaks(traced, streaming, version):
+    """An error in the middle of a stream is the model call's error and the run's (PA-56).
+
+    What came before it is kept where the SDK hands it over.
+    """
     agent = Agent(streaming("Hello ", error=RuntimeError("line cut")), name="talker")
     with pytest.raises(RuntimeError):
         async with agent.run_stream("hi") as stream:
@@ -151,8 +154,9 @@ async def test_a_stream_that_breaks(traced, streaming):
     for name in ("chat streaming", "invoke_agent talker"):
         span = traced.named(name)
         assert (span.status.status_code, exceptions(span)) == (ERROR, ["RuntimeError"])
-        assert span.attributes["output.value"] == "Hello "
         assert span.attributes["input.value"] == "hi"
+        if version < (1, 95) or version >= (2, 60):
+            assert span.attributes["output.value"] == "Hello "
 
 
 async def test_a_reader_that_raises_breaks_no_model(traced, streaming, version):
