@@ -178,6 +178,8 @@ class Runtime:
             self.lifecycle.finish(self.processor.open_spans(), capture_uncaught=False)
             if self._exporter is not None:
                 delivered = self._exporter.shutdown(timeout)
+                if (store := getattr(self._exporter, "store", None)) is not None:
+                    store.close()
         self.close()
         return delivered
 

@@ -200,7 +200,7 @@ def test_attached_session_is_not_ended_with_the_process(captured):
 
     with lai.bind_session("of-another-process"), trace.get_tracer("t").start_as_current_span("s"):
         pass
-    lai.shutdown()
+    lai.shutdown(20.0)
 
     assert {"update"} == {record.event for record in captured.sessions}
 
@@ -209,7 +209,7 @@ def test_settings_of_init_come_back_to_the_environment_after_shutdown():
     """After shutdown() a new init() starts from a clean slate, in a pipeline of its own."""
     lai.init("one", masking_function=lambda text: "*")
     first = runtime()
-    assert lai.shutdown()
+    assert lai.shutdown(20.0)
     sid = lai.init("two")
 
     assert runtime() is not first

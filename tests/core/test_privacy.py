@@ -143,7 +143,7 @@ def test_secret_is_in_no_byte_of_any_file(tmp_path_factory, monkeypatch, places,
     for place in places:
         place(SECRET.join(around))
     assert lai.flush(20.0)
-    lai.shutdown()
+    lai.shutdown(20.0)
 
     files = bytes_of(home)
 

@@ -148,7 +148,7 @@ class TestContinuingSessions:
     def test_basic_usage(self):
         """A session that was left open goes on, and the step is in it."""
         lai.init(session_id="existing-session-123", auto_end=False)
-        lai.shutdown()
+        lai.shutdown(20.0)
         pages.run(self.page, "Continue a previous session")
         assert lai.shutdown(20.0)
 
@@ -160,12 +160,12 @@ class TestContinuingSessions:
     def test_distributed(self, capsys):
         """As they stand the second process is refused; a session that was left open goes on."""
         first = pages.run(self.page, "# Process 1")
-        lai.shutdown()
+        lai.shutdown(20.0)
         with pytest.raises(SessionFinishedError, match="reopen=True"):
             pages.run(self.page, "# Process 2", get_session_from_queue=lambda: first["session_id"])
-        lai.shutdown()
+        lai.shutdown(20.0)
         left_open = lai.init("left open", auto_end=False)
-        lai.shutdown()
+        lai.shutdown(20.0)
         pages.run(self.page, "# Process 2", get_session_from_queue=lambda: left_open)
         assert lai.shutdown(20.0)
 

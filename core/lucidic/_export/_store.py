@@ -287,6 +287,11 @@ class Store:
         if engine is not None:
             engine.dispose()
 
+    def __del__(self) -> None:
+        # A thread that was still importing when the store was closed has opened it once more.
+        with contextlib.suppress(Exception):
+            self.close()
+
     def before_fork(self, *, quiet: bool) -> None:
         """Close the connections, or if one is in use keep them from ever being closed in the child."""
         engine, self._engine = self._engine, None
