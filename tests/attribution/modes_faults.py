@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from .cells import Cell, Mode, afails, fails
+from .cells import Cell, Mode
 from .jobs import FAIL_MODEL, FAIL_TOOL, Job
 
 
@@ -17,7 +17,7 @@ def failing_model(cell: Cell) -> None:
 
     async def one(job: Job) -> None:
         async with cell.block(job):
-            await afails(cell.awork(job, FAIL_MODEL))
+            await cell.afail(job, FAIL_MODEL)
         await cell.aoutside()
         async with cell.block(job):
             await cell.awork(job)
@@ -36,7 +36,8 @@ def failing_model_in_threads(cell: Cell) -> None:
             cell.work(job, FAIL_MODEL)
 
     def one(job: Job) -> None:
-        fails(lambda: inside(job))
+        with suppress(*cell.workload.errors):
+            inside(job)
         cell.outside()
 
     with ThreadPoolExecutor(4) as pool:
@@ -48,7 +49,7 @@ def failing_tool(cell: Cell) -> None:
 
     async def one(job: Job) -> None:
         async with cell.block(job):
-            await afails(cell.awork(job, FAIL_TOOL))
+            await cell.afail(job, FAIL_TOOL)
             await cell.awork(job)
 
     async def main() -> None:
