@@ -156,8 +156,8 @@ class Mode:
     """It needs a block that is a decorator."""
     own: bool = False
     """It needs a block of ours: others' must be left in the order in which they were entered."""
-    nested: bool = False
-    """Runs hang below runs."""
+    host: str = ""
+    """Instrumentation scope of a server whose spans lie around the runs."""
 
 
 class LogTrap(logging.Handler):
@@ -190,7 +190,7 @@ def play(mode: Mode, workload: Workload, way: Way, *, sessions: int, **settings:
         logging.getLogger().removeHandler(trap)
         jobs.forget()
     runs = {mark: Run(shape_of(workload, kind), done) for mark, (kind, done) in cell.runs.items()}
-    verdict = judge(captured.started, captured.spans, runs, nested=mode.nested)
+    verdict = judge(captured.started, captured.spans, runs, host=mode.host)
     verdict.left_behind, verdict.errors, verdict.logs = left_behind, errors, trap.lines
     return verdict
 

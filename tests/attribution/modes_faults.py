@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from .cells import Cell, Mode
@@ -177,6 +179,20 @@ def never_left(cell: Cell) -> None:
         block.__exit__(None, None, None)
 
 
+def entered_in_a_cell_with_await(cell: Cell) -> None:
+    """Notebook: entered in a cell with top-level await, whose context is lost; left in a third cell."""
+    vars(builtins)["__IPYTHON__"] = True
+    try:
+        for job in cell.jobs:
+            block = cell.block(job)
+            copy_context().run(block.__enter__)
+            copy_context().run(cell.work, job)
+            copy_context().run(block.__exit__, None, None, None)
+            copy_context().run(cell.outside)
+    finally:
+        del vars(builtins)["__IPYTHON__"]
+
+
 MODES = (
     Mode("failing model", failing_model),
     Mode("failing model in threads", failing_model_in_threads),
@@ -187,5 +203,6 @@ MODES = (
     Mode("nested sessions in threads", nested_in_threads),
     Mode("blocks left in the wrong order", closed_in_the_wrong_order, scoped=True, own=True),
     Mode("left in a later notebook cell", left_in_a_later_cell, scoped=True),
+    Mode("entered in a notebook cell with await", entered_in_a_cell_with_await, scoped=True, own=True),
     Mode("never left before the next", never_left, scoped=True),
 )

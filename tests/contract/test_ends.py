@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from opentelemetry.trace import StatusCode
 from tests.attribution import jobs
-from tests.attribution.jobs import Mark, ScriptedError
+from tests.attribution.jobs import Mark
 
 import lucidic as lai
 from lucidic._runtime import runtime
