@@ -16,7 +16,7 @@ from lucidic import _binding
 from lucidic.testing import capture_spans
 
 from . import jobs
-from .jobs import OUTSIDE, Job, Mark, ScriptedError
+from .jobs import OUTSIDE, Job, Mark
 from .judge import Path, Run, Verdict, judge, shapes
 from .ways import Way
 from .workloads import Workload
@@ -48,6 +48,22 @@ class Cell:
         mark = self._begin(job, "arun")
         await self.workload.arun(f"{mark} {order}", **self.way.named(job))
         self._done(mark)
+
+    def fail(self, job: Job, order: str) -> None:
+        """Run the workload once for a job with the order to fail."""
+        try:
+            self.work(job, order)
+        except self.workload.errors:
+            return
+        raise AssertionError("the work did not fail")
+
+    async def afail(self, job: Job, order: str) -> None:
+        """Run the workload once for a job with the order to fail, in async."""
+        try:
+            await self.awork(job, order)
+        except self.workload.errors:
+            return
+        raise AssertionError("the work did not fail")
 
     def stream(self, job: Job) -> Iterator[Any]:
         """Run the workload once for a job, as the workload's own stream."""
@@ -140,8 +156,8 @@ class Mode:
     """It needs a block that is a decorator."""
     own: bool = False
     """It needs a block of ours: others' must be left in the order in which they were entered."""
-    nested: bool = False
-    """Runs hang below runs."""
+    host: str = ""
+    """Instrumentation scope of a server whose spans lie around the runs."""
 
 
 class LogTrap(logging.Handler):
@@ -174,7 +190,7 @@ def play(mode: Mode, workload: Workload, way: Way, *, sessions: int, **settings:
         logging.getLogger().removeHandler(trap)
         jobs.forget()
     runs = {mark: Run(shape_of(workload, kind), done) for mark, (kind, done) in cell.runs.items()}
-    verdict = judge(captured.started, captured.spans, runs, nested=mode.nested)
+    verdict = judge(captured.started, captured.spans, runs, host=mode.host)
     verdict.left_behind, verdict.errors, verdict.logs = left_behind, errors, trap.lines
     return verdict
 
@@ -214,21 +230,3 @@ def _record_shape(workload: Workload, kind: str) -> Counter[Path]:
         else:
             asyncio.run(consume())
     return shapes(captured.spans)[mark]
-
-
-def fails(work: Callable[[], Any]) -> None:
-    """Do work that is ordered to fail."""
-    try:
-        work()
-    except ScriptedError:
-        return
-    raise AssertionError("the work did not fail")
-
-
-async def afails(work: Any) -> None:
-    """Await work that is ordered to fail."""
-    try:
-        await work
-    except ScriptedError:
-        return
-    raise AssertionError("the work did not fail")

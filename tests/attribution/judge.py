@@ -65,7 +65,8 @@ def _short(value: object) -> str:
 class Forest:
     """The finished spans of a cell as trees; a trace that split off hangs on its link."""
 
-    def __init__(self, spans: Sequence[ReadableSpan]) -> None:
+    def __init__(self, spans: Sequence[ReadableSpan], *, host: str = "") -> None:
+        self._host = host
         self.spans = [span for span in spans if span.context is not None]
         self._by_id = {_key(span.context): span for span in self.spans}
         self._children: dict[tuple[int, int], list[ReadableSpan]] = defaultdict(list)
@@ -116,13 +117,19 @@ class Forest:
             step = self.parent(step)
         return None
 
+    def is_host(self, span: ReadableSpan) -> bool:
+        """Tell whether the span is a server's, around the runs that it serves."""
+        scope = span.instrumentation_scope
+        return bool(self._host) and scope is not None and scope.name == self._host
+
     def path(self, span: ReadableSpan) -> Path:
-        """Return the names down to the span, from where its run begins."""
+        """Return the names down to the span, from where its run begins; a server's spans are passed over."""
         mark = self.marks[id(span)]
         names = [_plain_name(span)]
         step = self.parent(span)
         while step is not None and self.marks[id(step)] == mark:
-            names.append(_plain_name(step))
+            if not self.is_host(step):
+                names.append(_plain_name(step))
             step = self.parent(step)
         return tuple(reversed(names))
 
@@ -178,8 +185,7 @@ def judge(
     spans: Sequence[ReadableSpan],
     runs: Mapping[Mark, Run],
     *,
-    owners: Mapping[str, str] | None = None,
-    nested: bool = False,
+    host: str = "",
 ) -> Verdict:
     """Judge a cell.
 
@@ -187,36 +193,37 @@ def judge(
         started: The spans that were started.
         spans: The spans that ended.
         runs: The runs that the cell made, by mark.
-        owners: Where the session that must win is not the one of the mark: mark's session to session.
-        nested: Runs may hang below other runs.
+        host: Instrumentation scope of the server's spans around the runs: they need a session, and no place.
 
     """
-    forest = Forest(spans)
+    forest = Forest(spans, host=host)
     verdict = Verdict(spans=len(forest.spans))
     verdict.unended = len({_key(s.context) for s in started if s.context} - {_key(s.context) for s in spans})
     traces: dict[Mark, set[int]] = defaultdict(set)
+    seen: Counter[Mark] = Counter()
     for span in forest.spans:
         mark = forest.marks[id(span)]
         if mark is None:
             verdict.unmarked += 1
             continue
         traces[mark].add(span.context.trace_id)
-        _count_session(verdict, mark, session_id_of(span), owners or {})
+        _count_session(verdict, mark, session_id_of(span))
         verdict.dangling += forest.dangles(span)
         run = runs.get(mark)
         known = run is not None and forest.path(span) in run.shape
-        hangs = forest.first_above(span) is not None and not nested
-        verdict.misplaced += not known or hangs
+        hangs = forest.first_above(span) is not None
+        if not forest.is_host(span):
+            seen[mark] += 1
+            verdict.misplaced += not known or hangs
     verdict.extra_traces = sum(len(ids) - 1 for ids in traces.values() if len(ids) > 1)
-    left = shapes(spans)
     for mark, run in runs.items():
         if run.complete:
-            verdict.missing += max(0, run.shape.total() - left.get(mark, Counter()).total())
+            verdict.missing += max(0, run.shape.total() - seen[mark])
     return verdict
 
 
-def _count_session(verdict: Verdict, mark: Mark, found: str | None, owners: Mapping[str, str]) -> None:
-    expected = None if mark.session_id == OUTSIDE else owners.get(mark.session_id, mark.session_id)
+def _count_session(verdict: Verdict, mark: Mark, found: str | None) -> None:
+    expected = None if mark.session_id == OUTSIDE else mark.session_id
     if found == expected:
         verdict.correct += 1
     elif expected is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
-from .cells import Cell, Mode, afails, fails
+from .cells import Cell, Mode
 from .jobs import FAIL_MODEL, FAIL_TOOL, Job
 
 
@@ -17,7 +19,7 @@ def failing_model(cell: Cell) -> None:
 
     async def one(job: Job) -> None:
         async with cell.block(job):
-            await afails(cell.awork(job, FAIL_MODEL))
+            await cell.afail(job, FAIL_MODEL)
         await cell.aoutside()
         async with cell.block(job):
             await cell.awork(job)
@@ -36,7 +38,8 @@ def failing_model_in_threads(cell: Cell) -> None:
             cell.work(job, FAIL_MODEL)
 
     def one(job: Job) -> None:
-        fails(lambda: inside(job))
+        with suppress(*cell.workload.errors):
+            inside(job)
         cell.outside()
 
     with ThreadPoolExecutor(4) as pool:
@@ -48,7 +51,7 @@ def failing_tool(cell: Cell) -> None:
 
     async def one(job: Job) -> None:
         async with cell.block(job):
-            await afails(cell.awork(job, FAIL_TOOL))
+            await cell.afail(job, FAIL_TOOL)
             await cell.awork(job)
 
     async def main() -> None:
@@ -176,6 +179,20 @@ def never_left(cell: Cell) -> None:
         block.__exit__(None, None, None)
 
 
+def entered_in_a_cell_with_await(cell: Cell) -> None:
+    """Notebook: entered in a cell with top-level await, whose context is lost; left in a third cell."""
+    vars(builtins)["__IPYTHON__"] = True
+    try:
+        for job in cell.jobs:
+            block = cell.block(job)
+            copy_context().run(block.__enter__)
+            copy_context().run(cell.work, job)
+            copy_context().run(block.__exit__, None, None, None)
+            copy_context().run(cell.outside)
+    finally:
+        del vars(builtins)["__IPYTHON__"]
+
+
 MODES = (
     Mode("failing model", failing_model),
     Mode("failing model in threads", failing_model_in_threads),
@@ -186,5 +203,6 @@ MODES = (
     Mode("nested sessions in threads", nested_in_threads),
     Mode("blocks left in the wrong order", closed_in_the_wrong_order, scoped=True, own=True),
     Mode("left in a later notebook cell", left_in_a_later_cell, scoped=True),
+    Mode("entered in a notebook cell with await", entered_in_a_cell_with_await, scoped=True, own=True),
     Mode("never left before the next", never_left, scoped=True),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import Any
 
 import anyio
 
@@ -165,6 +167,53 @@ def queue_of_jobs(cell: Cell) -> None:
     asyncio.run(main())
 
 
+def queue_of_bound_functions(cell: Cell) -> None:
+    """The same, and the producer puts lai.bind(function)."""
+
+    async def worker(queue: asyncio.Queue[Any]) -> None:
+        while (call := await queue.get()) is not None:
+            await call()
+
+    async def main() -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        workers = [asyncio.create_task(worker(queue)) for _ in range(3)]
+        for job in cell.jobs:
+            async with cell.block(job):
+                queue.put_nowait(lai.bind(partial(cell.awork, job)))
+            await asyncio.sleep(0)
+        for _ in workers:
+            queue.put_nowait(None)
+        await asyncio.gather(*workers)
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
+def queue_of_carriers(cell: Cell) -> None:
+    """The same, and the item carries the session: lai.inject and lai.extract, as for another process."""
+
+    async def worker(queue: asyncio.Queue[Any]) -> None:
+        while (item := await queue.get()) is not None:
+            job, carrier = item
+            async with lai.extract(carrier):
+                await cell.awork(job)
+
+    async def main() -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        workers = [asyncio.create_task(worker(queue)) for _ in range(3)]
+        for job in cell.jobs:
+            carrier: dict[str, str] = {}
+            async with cell.block(job):
+                lai.inject(carrier)
+            queue.put_nowait((job, carrier))
+        for _ in workers:
+            queue.put_nowait(None)
+        await asyncio.gather(*workers)
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
 def overlapping_turns(cell: Cell) -> None:
     """Three turns of each conversation interleaved with all others; two turns of one session at once."""
 
@@ -206,6 +255,8 @@ MODES = (
     Mode("call_later", call_later, scoped=True),
     Mode("server task started by the first session", server_started_by_the_first),
     Mode("queue of jobs", queue_of_jobs),
+    Mode("queue of bound functions", queue_of_bound_functions, scoped=True),
+    Mode("queue of carriers", queue_of_carriers, scoped=True),
     Mode("overlapping turns", overlapping_turns),
     Mode("set and never cleared", set_and_never_cleared, scoped=True),
 )

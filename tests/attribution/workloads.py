@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from .jobs import act, act_async, act_tool
+from .jobs import ScriptedError, act, act_async, act_tool
 
 
 class Workload:
@@ -21,6 +21,8 @@ class Workload:
     """The framework's own ways of naming a session, each a key that the runs understand."""
     streams: ClassVar[frozenset[str]] = frozenset({"sync", "async"})
     """The kinds of streams it has."""
+    errors: ClassVar[tuple[type[Exception], ...]] = (ScriptedError,)
+    """What a run raises when its model or tool is ordered to fail."""
     plain_stream: ClassVar[bool] = False
     """Its streams hold a span current across a yield, as only plain ``with`` blocks do."""
 

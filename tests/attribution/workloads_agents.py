@@ -17,6 +17,7 @@ from agents import (
     Runner,
     SQLiteSession,
     Usage,
+    UserError,
     function_tool,
     set_trace_processors,
 )
@@ -42,7 +43,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 import lucidic as lai
 
-from .jobs import act_async, act_tool
+from .jobs import ScriptedError, act_async, act_tool, find_mark
 from .workloads import Workload, user_span
 
 
@@ -148,9 +149,11 @@ class ScriptedModel(Model):
 
 async def _output(input: str | list[Any], tools: list[Any], handoffs: list[Any]) -> list[Any]:
     items = [{"role": "user", "content": input}] if isinstance(input, str) else input
-    question = next(str(item["content"]) for item in items if item.get("role") == "user")
+    # With conversation_id the SDK sends only what is new: the words are then in what the tools returned.
+    words = [str(item.get("content") or item.get("output")) for item in items]
+    question = next((text for text in words if find_mark(text)), "")
     await act_async(question)
-    called = {item.get("name") for item in items if item.get("type") == "function_call"}
+    called = {str(item["call_id"]).removeprefix("call-") for item in items if "call_id" in item}
     arguments = json.dumps({"argument": question})
     waiting = [tool.name for tool in tools if tool.name not in called]
     if waiting:
@@ -194,6 +197,7 @@ class OpenAIAgents(Workload):
     name = "openai_agents"
     keys = ("group_id", "trace_metadata.session_id", "trace_metadata.thread_id", "conversation_id", "session")
     streams = frozenset({"async"})
+    errors = (ScriptedError, UserError)  # what a tool raises comes wrapped
     agent: SDKAgent[Any] = SDKAgent(
         name="front",
         model=ScriptedModel(),

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from tests.attribution.cells import Cell
-from tests.attribution.jobs import FAIL_MODEL, FAIL_TOOL, Job, ScriptedError
+from tests.attribution.jobs import FAIL_MODEL, FAIL_TOOL, Job
 
 
 class Storm:
@@ -47,12 +47,10 @@ class Storm:
         await cell.awork(job)
 
     async def _failing_model(self, cell: Cell, job: Job) -> None:
-        with suppress(ScriptedError):
-            await cell.awork(job, FAIL_MODEL)
+        await cell.afail(job, FAIL_MODEL)
 
     async def _failing_tool(self, cell: Cell, job: Job) -> None:
-        with suppress(ScriptedError):
-            await cell.awork(job, FAIL_TOOL)
+        await cell.afail(job, FAIL_TOOL)
 
     async def _cancelled_in_the_model(self, cell: Cell, job: Job) -> None:
         run, reached = cell.hanging(job)

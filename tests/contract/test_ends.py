@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from opentelemetry.trace import StatusCode
 from tests.attribution import jobs
-from tests.attribution.jobs import Mark, ScriptedError
+from tests.attribution.jobs import Mark
 
 import lucidic as lai
 from lucidic._runtime import runtime
@@ -39,7 +39,7 @@ async def _cancel_in_the_model(traced):
 @pytest.mark.parametrize("order", [jobs.FAIL_MODEL, jobs.FAIL_TOOL])
 def test_a_failing_run_raises_its_own_error_and_ends_every_span(traced, captured, order):
     """The user's exception passes through; the root has status ERROR, and no span stays open."""
-    with lai.bind_session(SESSION), pytest.raises(ScriptedError):
+    with lai.bind_session(SESSION), pytest.raises(traced.errors):
         asyncio.run(traced.arun(f"{MARK} {order}"))
 
     assert [] == unended(captured)
