@@ -121,7 +121,7 @@ class SinkWorker(Worker):
         spans = span_count(taken)
         if outcome.delivered + outcome.rejected + len(outcome.dropped) != spans:
             raise ValueError(f"The sink {self.name} took {spans} spans and accounts for another number.")
-        if not outcome.rejected:
+        if not outcome.rejected and not outcome.dropped:
             for item, (name, _end) in zip(taken, found.ends, strict=False):
                 if isinstance(item, SpanEntry):
                     self._book.at(name).delivered += 1
