@@ -169,6 +169,7 @@ def test_spans_without_session(hosted):
     books = {sink.name.partition("-")[0]: sink for sink in runtime().exporter.health().sinks}
     assert books["hosted"].dropped == {"no_session": 1}
     assert books["hosted"].delivered == 1
+    assert books["hosted"].sound
     assert books["store"].dropped == {}
     assert runtime().exporter.health().unexplained == 0
 

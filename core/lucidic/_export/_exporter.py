@@ -214,6 +214,9 @@ class Exporter:
         self._drainer.join(max(0.0, until - time.monotonic()))
         if self.journal.segment is not None:
             self._say_what_is_left(delivered=delivered)
+        if self.store is not None:
+            # Looking whether everything had arrived opened it again in this thread.
+            self.store.close()
         return delivered
 
     def _say_what_is_left(self, *, delivered: bool) -> None:

@@ -24,6 +24,7 @@ from lucidic._export._hosted_http import (
 from lucidic._export._hosted_registry import forget_key
 from lucidic._export._hosted_sessions import HostedSessions
 from lucidic._export._hosted_state import SessionStates
+from lucidic._export._ledger import NO_SESSION
 from lucidic._export._payload import SpanEntry
 from lucidic._export._sink import Batch, Outcome
 from lucidic._records import SessionRecord
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lucidic.export")
 
-NO_SESSION: Final = "no_session"
-"""Why spans without a session are dropped here: the hosted API has no place for them."""
 _SUSPICIOUS: Final = 4
 
 

@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 STORE: Final = "store"
 """The local store's name among the sinks."""
+NO_SESSION: Final = "no_session"
+"""Why a sink that knows only sessions drops a span; it is no loss, for the other sinks have the span."""
 
 SinkState = Literal["ok", "waiting", "retrying", "paused", "failed"]
 
@@ -38,7 +40,8 @@ class SinkHealth:
     @property
     def sound(self) -> bool:
         """Whether nothing was lost or refused, the sink answers, and the page balances."""
-        lost = self.rejected or any(self.dropped.values()) or self.unexplained
+        given_up = any(number for reason, number in self.dropped.items() if reason != NO_SESSION)
+        lost = self.rejected or given_up or self.unexplained
         return not lost and self.state in ("ok", "waiting")
 
     def in_words(self) -> str:
