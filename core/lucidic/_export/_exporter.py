@@ -212,6 +212,10 @@ class Exporter:
                 worker.run_here(until)
         delivered = self._wait_for_sinks(until, wishes) and not self.journal.memory_spans
         self._drainer.join(max(0.0, until - time.monotonic()))
+        for worker in self._workers():
+            worker.join(max(0.0, until - time.monotonic()))
+        if self.store is not None:
+            self.store.close()
         if self.journal.segment is not None:
             self._say_what_is_left(delivered=delivered)
         if self.store is not None:

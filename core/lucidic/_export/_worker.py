@@ -83,6 +83,12 @@ class Worker:
         self._stopping = True
         return self.hurry()
 
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            thread.join(timeout)
+
     def forked(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
         self._leader.abandon()
