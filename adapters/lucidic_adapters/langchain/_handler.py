@@ -7,9 +7,10 @@ Callbacks only start and end spans below an explicitly chosen parent; they never
 because LangChain runs many of them in other tasks and contexts than the code they are about. The
 bridge (``_bridge.py``) makes a run's span current where its code executes.
 
-On Python 3.10 LangChain and LangGraph cannot give a task a context: there, in asynchronous code,
-LangChain's own spans keep their tree, but a span that user code opens inside a node or lambda may
-nest under the caller of the run instead of under the run.
+On Python 3.10 LangChain and LangGraph cannot give a task a context. There, in asynchronous code, the
+runs that LangChain knows keep their tree and session, but a span that user code opens inside a node
+or lambda may nest under the caller of the run, and a model that a node calls without passing its
+``config`` on gets no callbacks at all, ``create_agent``'s included. Synchronous code is not affected.
 """
 
 from __future__ import annotations
