@@ -7,9 +7,10 @@ Callbacks only start and end spans below an explicitly chosen parent; they never
 because LangChain runs many of them in other tasks and contexts than the code they are about. The
 bridge (``_bridge.py``) makes a run's span current where its code executes.
 
-On Python 3.10 LangChain and LangGraph cannot give a task a context: there, in asynchronous code,
-LangChain's own spans keep their tree, but a span that user code opens inside a node or lambda may
-nest under the caller of the run instead of under the run.
+On Python 3.10 LangChain and LangGraph cannot give a task a context. There, in asynchronous code, the
+runs that LangChain knows keep their tree and session, but a span that user code opens inside a node
+or lambda may nest under the caller of the run, and a model that a node calls without passing its
+``config`` on gets no callbacks at all, ``create_agent``'s included. Synchronous code is not affected.
 """
 
 from __future__ import annotations
@@ -27,14 +28,13 @@ from lucidic.adapterkit import (
     SESSION_METADATA_KEYS,
     AdapterOptions,
     SessionFrom,
-    guarded,
     make_tracer,
 )
 from lucidic_adapters.langchain import _agents, _bridge, _models, _tools
-from lucidic_adapters.langchain._control import control_flow, interrupted, link_resume, tell_pause
+from lucidic_adapters.langchain._control import control_flow, link_resume, tell_pause
 from lucidic_adapters.langchain._describe import answered, describe, input_of, late_input, output_of, run_name
-from lucidic_adapters.langchain._io import as_json
-from lucidic_adapters.langchain._runs import RUNS, Run
+from lucidic_adapters.langchain._events import EventCallbacks
+from lucidic_adapters.langchain._runs import GUARD, RUNS, Run
 from lucidic_adapters.langchain._sessions import session_ids
 
 
@@ -44,11 +44,9 @@ except ImportError:  # no langgraph, or one before 1.1
     GraphCallbackHandler = BaseCallbackHandler  # type: ignore[assignment,misc]
 
 _EMPTY: Final[Mapping[str, Any]] = {}
-_GUARD: Final = guarded("the LangChain handler")
-"""One for all callbacks: it keeps no state, and making one costs more than using it."""
 
 
-class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unused-ignore]
+class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unused-ignore]
     """Trace LangChain and LangGraph: pass it in ``config={"callbacks": [LucidicHandler()]}``.
 
     It needs no ``init()``. The session of a run is decided as everywhere in lucidic: the session
@@ -153,7 +151,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         attributes: Mapping[str, Any] = {}
         try:
             if run.live.is_recording:
-                with _GUARD:
+                with GUARD:
                     if isinstance(error, BaseException):
                         error = control_flow(run, error)
                     attributes = describe(run)
@@ -178,7 +176,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a chain, graph, node, agent, prompt or parser."""
-        with _GUARD:
+        with GUARD:
             name = run_name(name, serialized, "chain")
             kind = _agents.chain_kind(
                 run_type, _EMPTY if metadata is None else metadata, RUNS.get(parent_run_id)
@@ -199,14 +197,14 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, inputs: Any = None, **kwargs: Any) -> None:
         """End the span of a chain."""
-        with _GUARD:
+        with GUARD:
             self._end(run_id, None, lambda run: {**late_input(run, inputs), **output_of(run, outputs)})
 
     def on_chain_error(
         self, error: BaseException, *, run_id: UUID, inputs: Any = None, **kwargs: Any
     ) -> None:
         """End the span of a chain that failed, was cancelled or left early."""
-        with _GUARD:
+        with GUARD:
             self._end(run_id, error, lambda run: late_input(run, inputs))
 
     # Models
@@ -224,7 +222,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a call of a chat model."""
-        with _GUARD:
+        with GUARD:
             self._start_model(serialized, messages, None, run_id, parent_run_id, tags, metadata, name, kwargs)
 
     def on_llm_start(
@@ -240,7 +238,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a call of a text model."""
-        with _GUARD:
+        with GUARD:
             self._start_model(serialized, None, prompts, run_id, parent_run_id, tags, metadata, name, kwargs)
 
     def _start_model(
@@ -277,7 +275,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         if run is None or run.first_token or run.owner is not self:
             return
         run.first_token = True
-        with _GUARD:
+        with GUARD:
             run.live.event(_models.FIRST_TOKEN_EVENT)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -287,14 +285,14 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a call of a model."""
-        with _GUARD:
+        with GUARD:
             self._end(run_id, None, lambda run: answered(run, response))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **kwargs: Any
     ) -> None:
         """End the span of a call that failed, with what had come of the answer."""
-        with _GUARD:
+        with GUARD:
             self._end(run_id, error, lambda run: {} if response is None else answered(run, response))
 
     # Tools and retrievers
@@ -313,7 +311,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a tool."""
-        with _GUARD:
+        with GUARD:
             name = run_name(name, serialized, "tool")
             call_id = kwargs.get("tool_call_id")
             self._start(
@@ -330,16 +328,16 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a tool; an error that the tool handled itself is shown as one."""
-        with _GUARD:
+        with GUARD:
             shown: dict[str, Any] = {}
             handled = None
-            with _GUARD:
+            with GUARD:
                 shown, handled = _tools.tool_result(output)
             self._end(run_id, handled, lambda _: shown)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a tool that failed."""
-        with _GUARD:
+        with GUARD:
             self._end(run_id, error, lambda _: {})
 
     def on_retriever_start(
@@ -355,7 +353,7 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
         **kwargs: Any,
     ) -> None:
         """Start the span of a retriever."""
-        with _GUARD:
+        with GUARD:
             name = run_name(name, serialized, "retriever")
             self._start(
                 name,
@@ -368,62 +366,18 @@ class LucidicHandler(BaseTracer, GraphCallbackHandler):  # type: ignore[misc,unu
 
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a retriever with what it found."""
-        with _GUARD:
+        with GUARD:
             self._end(run_id, None, lambda _: _tools.found_documents(documents))
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """End the span of a retriever that failed."""
-        with _GUARD:
+        with GUARD:
             self._end(run_id, error, lambda _: {})
-
-    # Events
-
-    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Add a custom event to the span of the run that dispatched it."""
-        with _GUARD:
-            run = RUNS.get(run_id)
-            if run is not None and run.owner is self:
-                run.live.event(name, {_models.EVENT_DATA: data if isinstance(data, str) else as_json(data)})
-
-    def on_agent_action(self, action: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Recognise an ``AgentExecutor`` of langchain-classic: only agents act."""
-        self._is_agent(run_id)
-
-    def on_agent_finish(self, finish: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Recognise an ``AgentExecutor`` that finished without acting."""
-        self._is_agent(run_id)
-
-    def _is_agent(self, run_id: UUID) -> None:
-        with _GUARD:
-            run = RUNS.get(run_id)
-            if run is not None and run.owner is self and run.kind == "CHAIN":
-                run.kind = "AGENT"
-                run.live.set({"openinference.span.kind": "AGENT"})
-
-    def on_text(self, text: str, *, run_id: UUID, **kwargs: Any) -> None:
-        """Do nothing: what langchain-classic prints is in its spans."""
-
-    def on_retry(self, retry_state: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Add an event for each attempt of a model that failed and is tried again."""
-        with _GUARD:
-            run = RUNS.get(run_id)
-            if run is not None and run.owner is self:
-                run.live.event("retry", {"attempt": getattr(retry_state, "attempt_number", 0)})
-
-    def on_interrupt(self, event: Any) -> None:
-        """Note that a graph waits for a person (langgraph 1.1 and newer)."""
-        with _GUARD:
-            interrupted(event)
-
-    def on_resume(self, event: Any) -> None:
-        """Link the trace that was interrupted (langgraph 1.1 and newer)."""
-        with _GUARD:
-            link_resume(RUNS.get(getattr(event, "run_id", None)), None, resumed=True)
 
 
 def _described(
     run: Run, metadata: Mapping[str, Any], facts: Callable[[Run, Mapping[str, Any]], Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    with _GUARD:
+    with GUARD:
         return facts(run, metadata)
     return _EMPTY

@@ -12,11 +12,14 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
-from lucidic.adapterkit import CANCELLED, INCOMPLETE, STOPPED_EARLY, LiveSpan
+from lucidic.adapterkit import CANCELLED, INCOMPLETE, STOPPED_EARLY, LiveSpan, guarded
 
 
 RUN_KEY: Final = "lucidic.langchain.run"
 """Context key: id of the innermost LangChain run whose code runs here."""
+
+GUARD: Final = guarded("the LangChain handler")
+"""One for all callbacks: it keeps no state, and making one costs more than using it."""
 
 _MOST_OPEN: Final = 100_000
 """Runs that nothing ever ends are closed, the oldest first, beyond this many."""

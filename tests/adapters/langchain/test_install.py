@@ -123,18 +123,19 @@ def test_the_bridge_is_undone(captured):
 @pytest.mark.parametrize(
     "place", [(target, name) for target, name, _, required in _bridge._PLACES if required]
 )
-def test_what_moves_is_passed_over(lc, monkeypatch, caplog, place):
+def test_what_moves_is_passed_over(lc, caplog, place):
     """A place of the bridge that has moved costs one warning; the tree of runs stays whole."""
-    _bridge.uninstall()
-    monkeypatch.setattr(
-        _bridge,
-        "_PLACES",
-        tuple(
-            (target, f"{name}_moved" if (target, name) == place else name, wrap, required)
-            for target, name, wrap, required in _bridge._PLACES
-        ),
+    moved = tuple(
+        (target, f"{name}_moved" if (target, name) == place else name, wrap, required)
+        for target, name, wrap, required in _bridge._PLACES
     )
-    with capture_spans() as captured, caplog.at_level(logging.WARNING, "lucidic"):
+    _bridge.uninstall()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        capture_spans() as captured,
+        caplog.at_level(logging.WARNING, "lucidic"),
+    ):
+        patch.setattr(_bridge, "_PLACES", moved)
         handlers = [LucidicHandler(), LucidicHandler()]
         (RunnableLambda(lambda x: x) | lc.chat()).invoke("x", {"callbacks": handlers})
         ours = [span for span in captured.spans if lc.kind(span)]
