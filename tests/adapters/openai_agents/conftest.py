@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import agents
 import pytest
-from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel
+from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, SQLiteSession
 from agents.tracing import get_trace_provider
 from openai import AsyncOpenAI
 
@@ -39,6 +39,20 @@ def bare(captured):
     """What runs leave with the processor alone."""
     agents.add_trace_processor(LucidicTracingProcessor())
     return captured
+
+
+@pytest.fixture
+def sqlite():
+    """Make SDK sessions in memory, closed after the test: ``sqlite("id")``."""
+    opened = []
+
+    def make(session_id, kind=SQLiteSession):
+        opened.append(kind(session_id))
+        return opened[-1]
+
+    yield make
+    for session in opened:
+        session.close()
 
 
 class Scripted:

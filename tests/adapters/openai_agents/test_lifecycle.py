@@ -10,7 +10,7 @@ import os
 
 import agents
 import pytest
-from agents import RunConfig, Runner, RunState, SQLiteSession, custom_span, function_tool, trace
+from agents import RunConfig, Runner, RunState, custom_span, function_tool, trace
 from agents.run import AgentRunner
 from opentelemetry import trace as otel_trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -40,10 +40,10 @@ def assert_all_ended(captured):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_paused_run_goes_on_in_its_trace(traced, scripted, streamed):
+async def test_a_paused_run_goes_on_in_its_trace(traced, scripted, streamed, sqlite):
     """Approval in the same process: the rest of the run is in the same trace and session, nothing is lost."""
     agent = scripted(PAY).agent(tools=[pay])
-    first = await Runner.run(agent, "Pay it", conversation_id=None, session=SQLiteSession("s-1"))
+    first = await Runner.run(agent, "Pay it", conversation_id=None, session=sqlite("s-1"))
     paused = traced.named("Agent workflow")
     assert "Waiting for approval: pay" == paused.attributes["output.value"]
     before = len(traced.spans)
@@ -225,7 +225,9 @@ def test_a_forked_worker_traces_on(tmp_path):
 
     store = Store(runtime().settings.home)
     store.catch_up()
-    assert {"parent", "in the child"} <= {span.name for span in store.spans("g-fork")}
+    names = {span.name for span in store.spans("g-fork")}
+    store.close()
+    assert {"parent", "in the child"} <= names
 
 
 async def test_removing_leaves_no_trace(captured, scripted):

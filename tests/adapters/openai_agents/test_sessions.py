@@ -76,16 +76,16 @@ async def test_the_metadata_keys_can_be_chosen(captured, scripted):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_an_sdk_session_names_the_session(traced, scripted, streamed):
+async def test_an_sdk_session_names_the_session(traced, scripted, streamed, sqlite):
     """The id of a ``SQLiteSession`` is on every span of a run."""
-    await run(scripted().agent(), streamed=streamed, session=SQLiteSession("sql-1"))
+    await run(scripted().agent(), streamed=streamed, session=sqlite("sql-1"))
     assert {"sql-1"} == sessions(traced)
     assert "openai_agents.session_id" in sources(traced)
 
 
-async def test_an_sdk_session_names_the_session_of_the_processor_alone(bare, scripted):
+async def test_an_sdk_session_names_the_session_of_the_processor_alone(bare, scripted, sqlite):
     """The processor finds a session and a conversation where the SDK starts its trace."""
-    await run(scripted().agent(), session=SQLiteSession("sql-1"))
+    await run(scripted().agent(), session=sqlite("sql-1"))
     assert {"sql-1"} == sessions(bare)
 
 
@@ -120,15 +120,15 @@ class LateSession(SQLiteSession):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_an_id_that_comes_late_reaches_every_span(traced, scripted, streamed):
+async def test_an_id_that_comes_late_reaches_every_span(traced, scripted, streamed, sqlite):
     """A conversation that is made by its first request is on the spans that were open before it, too."""
-    await run(scripted().agent(), streamed=streamed, session=LateSession("x"))
+    await run(scripted().agent(), streamed=streamed, session=sqlite("x", LateSession))
     assert {"late-1"} == sessions(traced)
 
 
 ORDER = [
     ({"conversation_id": "conv"}, "conv"),
-    ({"session": SQLiteSession("sql")}, "sql"),
+    ({"session": "sql"}, "sql"),
     ({"group_id": "group"}, "group"),
     ({"trace_metadata": {"session_id": "meta"}}, "meta"),
 ]
@@ -139,9 +139,11 @@ PAIRS = [(0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 
 
 @pytest.mark.parametrize(("stronger", "weaker"), PAIRS)
-async def test_the_stronger_id_wins(traced, scripted, stronger, weaker):
+async def test_the_stronger_id_wins(traced, scripted, stronger, weaker, sqlite):
     """Conversation, session, group, metadata: the SDK's own order, for every pair."""
     given = {**ORDER[stronger][0], **ORDER[weaker][0]}
+    if "session" in given:
+        given["session"] = sqlite(given["session"])
     config = RunConfig(**{name: given.pop(name) for name in ("group_id", "trace_metadata") if name in given})
     await run(scripted().agent(), run_config=config, **given)
     assert {ORDER[stronger][1]} == sessions(traced)
@@ -149,10 +151,10 @@ async def test_the_stronger_id_wins(traced, scripted, stronger, weaker):
     assert ORDER[weaker][1] in root.attributes.values()
 
 
-async def test_an_explicit_block_outranks_the_sdk(traced, scripted):
+async def test_an_explicit_block_outranks_the_sdk(traced, scripted, sqlite):
     """A bound session counts, and the SDK's ids are kept beside it."""
     with lai.bind_session("block-1"):
-        await run(scripted().agent(), session=SQLiteSession("sql"), run_config=RunConfig(group_id="g"))
+        await run(scripted().agent(), session=sqlite("sql"), run_config=RunConfig(group_id="g"))
     assert {"block-1"} == sessions(traced)
     root = traced.named("Agent workflow")
     assert ("sql", "g") == (
@@ -202,32 +204,32 @@ class BrokenSession(SQLiteSession):
 
 
 @pytest.mark.parametrize("given", ["", "   ", None])
-async def test_ids_that_are_none_are_passed_over(traced, scripted, given):
+async def test_ids_that_are_none_are_passed_over(traced, scripted, given, sqlite):
     """Blank groups and sessions that raise are no ids; the next one counts."""
     config = RunConfig(group_id=given, trace_metadata={"session_id": 7, "thread_id": True})
-    await run(scripted().agent(), session=BrokenSession("x"), run_config=config)
+    await run(scripted().agent(), session=sqlite("x", BrokenSession), run_config=config)
     assert {"7"} == sessions(traced)
 
 
-async def test_three_turns_are_three_traces_of_one_session(traced, scripted):
+async def test_three_turns_are_three_traces_of_one_session(traced, scripted, sqlite):
     """Each run of one ``SQLiteSession`` is a trace, all of the same session."""
-    session, agent = SQLiteSession(str(uuid.uuid4())), scripted().agent()
+    session, agent = sqlite(str(uuid.uuid4())), scripted().agent()
     for _ in range(3):
         await run(agent, session=session)
     assert 3 == len({span.context.trace_id for span in traced.spans})
     assert {session.session_id} == sessions(traced)
 
 
-async def test_an_inner_run_stays_in_the_outer_session(traced, scripted):
+async def test_an_inner_run_stays_in_the_outer_session(traced, scripted, sqlite):
     """An agent as a tool with a session and group of its own: the trace keeps one session, theirs are kept."""
     made = scripted([Reply(tool_calls=(ToolCall("ask", {"input": "How?"}),)), "So.", "Done."])
     inner = made.agent("Inner").as_tool(
         "ask",
         "Ask.",
-        session=SQLiteSession("in"),
+        session=sqlite("in"),
         run_config=RunConfig(group_id="in-g", workflow_name="inner"),
     )
-    await run(made.agent("Outer", tools=[inner]), session=SQLiteSession("out"))
+    await run(made.agent("Outer", tools=[inner]), session=sqlite("out"))
     assert {"out"} == sessions(traced)
     task = traced.named("run inner").attributes
     assert ("in", "in-g") == (task["openai_agents.session_id"], task["openai_agents.group_id"])
