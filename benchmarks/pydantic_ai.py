@@ -1,8 +1,9 @@
 """What tracing PydanticAI costs: no instrumentation, PydanticAI's own, OpenInference's and ours, in one run.
 
 Run it with ``python benchmarks/pydantic_ai.py [--rounds N]``; OpenInference's needs the package
-``openinference-instrumentation-pydantic-ai``. Each figure is the least CPU time of a run of the agent over all
-rounds, the subjects in turn, OTLP encoding included; ``added`` is what is left without the uninstrumented run.
+``openinference-instrumentation-pydantic-ai``. Each figure is the median over all rounds of a run's CPU time, the
+subjects in turn, OTLP encoding included; ``added`` is what is left without the uninstrumented run. On a busy machine
+the figures say little: compare several runs.
 """
 
 # ruff: noqa: E402  # the search path is put right before the framework is imported
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -145,7 +147,7 @@ def main() -> None:
         ("long: 10 tools, 60 messages", 10, 60),
     ):
         print(f"\n{title}")
-        best: dict[str, float] = {}
+        times: dict[str, list[float]] = {}
         meters: dict[str, Meter] = {}
         for _ in range(rounds):
             for subject in SUBJECTS:
@@ -153,7 +155,8 @@ def main() -> None:
                     spent, meters[subject] = measure(subject, steps, messages)
                 except ImportError:
                     continue
-                best[subject] = min(spent, best.get(subject, spent))
+                times.setdefault(subject, []).append(spent)
+        best = {subject: statistics.median(found) for subject, found in times.items()}
         base = best["nothing"]
         peer = best.get("openinference")
         for subject, spent in best.items():

@@ -343,7 +343,7 @@ def test_fallback(traced, sessions, attributes_of, version):
         Agent(model, name="careful").run_sync("hi")
     assert sessions() == {A}
     assert attributes_of("chat test")["llm.model_name"] == "test"
-    if version >= (2, 50):
+    if version >= (2, 68):  # earlier releases have no span of the failed try
         failed = traced.named("model request attempt broken")
         assert failed.attributes["openinference.span.kind"] == "LLM"
         assert failed.attributes["input.value"] == "hi"
