@@ -6,6 +6,7 @@ allowed only where OpenTelemetry itself is told a wrong parent.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from .ways import MANUAL, OPENINFERENCE
 if TYPE_CHECKING:
     from .matrix import Place
 
+LANGCHAIN_LOSES_ASYNC = sys.version_info < (3, 11)
 _INTERLEAVED = ("generators holding a block interleaved", "async generators holding a block interleaved")
 _STEPS = ("async generators holding a block, steps in tasks",)
 _ESCAPED = ("streams that outlive their block", "streams consumed in another task")
@@ -95,6 +97,13 @@ EXCUSES = (
         "left_behind",
         "leaks",
         "logs",
+    ),
+    _excuse(
+        "Before Python 3.11 LangChain passes its run to no async code, so a call inside a node begins a run of its "
+        "own: pass the node's config on.",
+        lambda place: LANGCHAIN_LOSES_ASYNC and place.workload.name in ("create_agent", "graph", "mixed"),
+        "none",
+        "extra_traces",
     ),
     _excuse(
         "clear_active_session in another task clears there, not in the task that set the session.",

@@ -9,7 +9,7 @@ import pytest
 import lucidic as lai
 
 from .cells import Mode, play, shape_of
-from .impossible import EXCUSES
+from .impossible import EXCUSES, LANGCHAIN_LOSES_ASYNC
 from .jobs import Job
 from .matrix import places, run_place, sampled, surprises
 from .modes_tasks import gathered, in_sequence
@@ -78,10 +78,14 @@ def test_the_judge_sees_lost_and_misplaced_spans():
 def test_every_excuse_is_needed_by_a_cell():
     """No excuse stands for a cell that does not exist."""
     everything = list(places())
+    unused = [excuse.reason for excuse in EXCUSES if not any(map(excuse.holds, everything))]
 
-    assert [] == [excuse.reason for excuse in EXCUSES if not any(map(excuse.holds, everything))]
+    assert [] == [reason for reason in unused if LANGCHAIN_LOSES_ASYNC or "Python 3.11" not in reason]
 
 
+@pytest.mark.skipif(
+    LANGCHAIN_LOSES_ASYNC, reason="LangChain passes its run to no async code before Python 3.11"
+)
 def test_three_frameworks_and_plain_spans_give_one_nested_trace():
     """The mixed run is one tree: graph, PydanticAI agent, OpenAI Agents workflow, chain, each below the other."""
     deepest = max(shape_of(Mixed(), "arun"), key=len)

@@ -15,12 +15,12 @@ from agents import (
     ModelSettings,
     RunConfig,
     Runner,
-    SQLiteSession,
     Usage,
     UserError,
     function_tool,
     set_trace_processors,
 )
+from agents.memory import SessionABC
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
@@ -215,30 +215,42 @@ class OpenAIAgents(Workload):
         asyncio.run(self.arun(prompt, **named))
 
     async def arun(self, prompt: str, **named: str) -> None:
-        session = _sdk_session(named)
-        try:
-            await Runner.run(self.agent, prompt, **_sdk_options(named, session))
-        finally:
-            if session is not None:
-                session.close()
+        await Runner.run(self.agent, prompt, **_sdk_options(named))
 
     async def astream(self, prompt: str, **named: str) -> AsyncIterator[Any]:
-        result = Runner.run_streamed(self.agent, prompt, **_sdk_options(named, None))
+        result = Runner.run_streamed(self.agent, prompt, **_sdk_options(named))
         async for event in result.stream_events():
             yield event
 
 
-def _sdk_session(named: dict[str, str]) -> SQLiteSession | None:
-    return SQLiteSession(named["session"]) if "session" in named else None
+class Memory(SessionABC):
+    """A conversation's memory, as the SDK's own sessions are."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self.session_settings = None
+        self._items: list[Any] = []
+
+    async def get_items(self, limit: int | None = None) -> list[Any]:
+        return list(self._items)
+
+    async def add_items(self, items: list[Any]) -> None:
+        self._items += items
+
+    async def pop_item(self) -> Any:
+        return self._items.pop() if self._items else None
+
+    async def clear_session(self) -> None:
+        self._items.clear()
 
 
-def _sdk_options(named: dict[str, str], session: SQLiteSession | None) -> dict[str, Any]:
+def _sdk_options(named: dict[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     config: dict[str, Any] = {}
     for key, value in named.items():
         place, _, name = key.partition(".")
         if place == "session":
-            options["session"] = session
+            options[place] = Memory(value)
         elif place == "conversation_id":
             options[place] = value
         else:
