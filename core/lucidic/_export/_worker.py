@@ -83,6 +83,11 @@ class Worker:
         self._stopping = True
         return self.hurry()
 
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended, at most that many seconds."""
+        if self._thread is not None and self.alive and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
     def forked(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
         self._leader.abandon()
