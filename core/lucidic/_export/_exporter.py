@@ -218,8 +218,9 @@ class Exporter:
             self.store.close()
         if self.journal.segment is not None:
             self._say_what_is_left(delivered=delivered)
-        if self.store is not None:
+        if self.store is not None and self._store_worker is not None:
             # Looking whether everything had arrived opened it again in this thread.
+            self._store_worker.join(max(0.0, until - time.monotonic()))
             self.store.close()
         return delivered
 

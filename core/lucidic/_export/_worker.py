@@ -84,10 +84,9 @@ class Worker:
         return self.hurry()
 
     def join(self, timeout: float) -> None:
-        """Wait until the thread has ended."""
-        thread = self._thread
-        if thread is not None and thread.is_alive():
-            thread.join(timeout)
+        """Wait until the thread has ended, at most that many seconds."""
+        if self._thread is not None and self.alive and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
 
     def forked(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
