@@ -82,7 +82,7 @@ class Binding:
             return False
         try:
             _home.reset(self._token)
-        except ValueError:
+        except (ValueError, RuntimeError):  # RuntimeError: a signal handler asks in the middle of this
             return False
         self._token = _home.set(None)
         return True
@@ -267,6 +267,11 @@ def drop(binding: Binding) -> None:
         unbind(binding)
     else:
         _leave(binding)
+
+
+def forget_in_notebook(session_id: str) -> None:
+    """Forget what earlier cells bound by hand to a session that has ended; their contexts may be gone."""
+    _notebook[:] = [held for held in _notebook if not (held.manual and held.session_id == session_id)]
 
 
 def _leave(binding: Binding) -> None:

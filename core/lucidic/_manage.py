@@ -56,6 +56,7 @@ def end_session(
     run.lifecycle.end(chosen, fields)
     while (bound := _binding.top()) is not None and bound.manual and bound.session_id in (None, chosen):
         _binding.drop(bound)
+    _binding.forget_in_notebook(chosen)
 
 
 def update_session(

@@ -313,3 +313,15 @@ def test_notebook_cell_with_await_keeps_the_session_for_the_next_cell(captured, 
     plain("after")
 
     assert {"next cell": "notebook-session-1", "after": None} == captured.session_ids()
+
+
+def test_session_ended_in_another_notebook_cell_counts_no_more(captured, monkeypatch):
+    """In a notebook, end_session() also ends what a cell with a lost context bound."""
+    import builtins
+    import contextvars
+
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    contextvars.copy_context().run(lai.init, "notebook")
+    lai.end_session()
+
+    assert lai.current_session_id() is None

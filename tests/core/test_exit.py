@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry import trace
 
 import lucidic as lai
+from lucidic._runtime import runtime
 
 
 WORK = """
@@ -130,3 +132,26 @@ print(lai.get_session("exit-session-123").state)
         lai.get_session("exit-session-123").spans,
         lai.get_session("exit-session-123").state,
     )
+
+
+def test_open_spans_are_counted_while_others_start(captured):
+    """Spans that start while the process winds up do not keep those that were open from being found."""
+    lai.init("x")
+    tracer = trace.get_tracer("t")
+    held = [tracer.start_span(f"open {number}") for number in range(3)]
+
+    def start_one_more(_frame, event, _argument):
+        if event == "call":
+            sys.setprofile(None)
+            held.append(tracer.start_span("late"))
+            sys.setprofile(start_one_more)
+
+    sys.setprofile(start_one_more)
+    try:
+        found = runtime().processor.open_spans()
+    finally:
+        sys.setprofile(None)
+
+    assert {"open 0", "open 1", "open 2"} <= {state.span.name for state in found}
+    for span in held:
+        span.end()

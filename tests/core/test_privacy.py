@@ -252,3 +252,24 @@ def test_suppress_tracing_suppresses_everything(captured):
         in_decorators("x")
 
     assert [] == captured.spans
+
+
+@pytest.mark.parametrize("bracket", ["[", '{"a":'])
+def test_text_that_opens_endless_json_is_masked_and_kept(captured, bracket):
+    """A text nested deeper than a parser can follow is masked as text, and its span is not lost."""
+    lai.init("x", masking_function=hide)
+    trace.get_tracer("t").start_span("s", attributes={"input.value": bracket * 100_000 + SECRET}).end()
+
+    assert captured.named("s").attributes["input.value"].endswith("[hidden]")
+
+
+def test_numbers_in_json_text_are_masked(captured):
+    """A secret that is a number in JSON text is as much text as one in quotes; other numbers stay numbers."""
+    lai.init("x", masking_function=lambda text: text.replace("4111", "****"))
+    trace.get_tracer("t").start_span(
+        "s", attributes={"input.value": '{"card": 41115555, "on": true, "x": 1.5}'}
+    ).end()
+
+    assert {"card": "****5555", "on": True, "x": 1.5} == json.loads(
+        captured.named("s").attributes["input.value"]
+    )

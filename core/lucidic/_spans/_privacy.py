@@ -116,10 +116,9 @@ class Privacy:
         """Mask a text; JSON is masked leaf by leaf, because escapes would hide a secret from the mask."""
         if text[:1] in "{[":
             try:
-                parsed = json.loads(text)
-            except ValueError:
+                return json.dumps(self._masked_json(json.loads(text)), ensure_ascii=False)
+            except (ValueError, RecursionError):  # no JSON, or nested too deep to walk
                 return self._apply(text)
-            return json.dumps(self._masked_json(parsed), ensure_ascii=False)
         return self._apply(text)
 
     def _masked_json(self, value: Any) -> Any:
@@ -135,6 +134,9 @@ class Privacy:
                     name += "'"
                 masked[name] = self._masked_json(item)
             return masked
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            text = json.dumps(value)  # a number in a text is text: a card's, an account's
+            return value if (shown := self._apply(text)) == text else shown
         return value
 
     def _apply(self, text: str) -> str:

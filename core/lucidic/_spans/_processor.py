@@ -132,8 +132,9 @@ class StampProcessor(SpanProcessor):
 
     def open_spans(self) -> list[SpanState]:
         """Return the states of the spans that have not ended, the innermost last."""
-        open_states = [state for state in list(self._open.values()) if is_open(state.span)]
-        return [state for state in open_states if not state.provisional]
+        # Not values(): it walks the live dict, and other threads start and end spans meanwhile.
+        states = [state for reference in self._open.valuerefs() if (state := reference()) is not None]
+        return [state for state in states if is_open(state.span) and not state.provisional]
 
     def forked(self) -> None:
         """Forget the spans of the parent process in a forked child: the parent ends them."""
