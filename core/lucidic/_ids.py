@@ -29,10 +29,10 @@ def check_session_id(session_id: object) -> str:
     """Return a caller's session id exactly as given.
 
     Raises:
-        InvalidSessionIDError: It is empty or blank, no ``str``, or the word ``"unknown"``.
+        InvalidSessionIDError: It is empty or blank, no ``str``, no valid Unicode, or the word ``"unknown"``.
 
     """
-    if not isinstance(session_id, str) or not session_id.strip() or session_id == UNKNOWN:
+    if not isinstance(session_id, str) or not _is_id(session_id):
         raise InvalidSessionIDError(session_id)
     if len(session_id) < 16 and _WEAK.fullmatch(session_id):
         _hint(session_id)
@@ -42,10 +42,21 @@ def check_session_id(session_id: object) -> str:
 def framework_id(value: object) -> str | None:
     """Read an id from a framework's metadata: text as it is, int and UUID as text, else ``None``."""
     if isinstance(value, str):
-        return value if value.strip() and value != UNKNOWN else None
+        return value if _is_id(value) else None
     if isinstance(value, bool) or not isinstance(value, int | uuid.UUID):
         return None
     return str(value)
+
+
+def _is_id(text: str) -> bool:
+    """Tell whether a text can name a session; JSON may hold lone surrogates, which no backend can."""
+    if not text.strip() or text == UNKNOWN:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hint(session_id: str) -> None:

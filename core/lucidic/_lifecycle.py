@@ -62,6 +62,8 @@ class LifecycleManager:
         self._open: dict[str, OpenSession] = {}
         self._seen: dict[str, None] = {}
         self._finished: dict[str, None] = {}
+        self._by_init: dict[str, None] = {}
+        """Kept apart from what is open, of which frameworks may hold many thousands."""
         self._init_ids: tuple[str, ...] = ()
 
     def open(
@@ -80,9 +82,12 @@ class LifecycleManager:
             session.blocks = 0 if known is None else known.blocks
             self._open.pop(session_id, None)  # the last one opened is the last in order
             self._open[session_id] = session
+            self._by_init.pop(session_id, None)
+            if by_init:
+                self._by_init[session_id] = None
+            self._count_init()
             self._finished.pop(session_id, None)
             self._remember(session_id)
-            self._count_init()
         self._write(session_id, "start", source, {**fields, "auto_end": auto_end})
 
     def enter(self, session_id: str, fields: Mapping[str, JSONValue]) -> None:
@@ -146,6 +151,7 @@ class LifecycleManager:
             if len(self._finished) > _REMEMBERED_SESSIONS:
                 self._finished.pop(next(iter(self._finished)))
             self._seen.pop(session_id, None)
+            self._by_init.pop(session_id, None)
             self._count_init()
         self._write(session_id, "end", "lucidic", fields)
         return True
@@ -202,7 +208,7 @@ class LifecycleManager:
             self._seen.pop(next(iter(self._seen)))
 
     def _count_init(self) -> None:
-        self._init_ids = tuple(session.session_id for session in self._open.values() if session.by_init)
+        self._init_ids = tuple(self._by_init)
 
     def _write(
         self, session_id: str, event: SessionEvent, source: str, fields: Mapping[str, JSONValue]

@@ -163,12 +163,14 @@ SessionScope = Scope[str]
 
 def in_scope(scope: Scope[Any], function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Wrap ``function`` so that its work runs inside ``scope``, whatever kind of function it is."""
-    if inspect.iscoroutinefunction(function):
+    # Also an object whose ``__call__`` is one: its body runs when it is awaited.
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
 
         @functools.wraps(function)
         async def coroutine(*args: _P.args, **kwargs: _P.kwargs) -> Any:
             async with scope:
-                return await function(*args, **kwargs)
+                running: Any = function(*args, **kwargs)
+                return await running
 
         return coroutine  # type: ignore[return-value]  # the same kind of function
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

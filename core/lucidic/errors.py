@@ -110,11 +110,18 @@ class InvalidSessionIDError(LucidicError, ValueError, TypeError):
 
     def __init__(self, session_id: object) -> None:
         self.session_id = session_id
-        what = "is empty" if isinstance(session_id, str) else f"is of type {type(session_id).__name__}"
         super().__init__(
-            f"A session id must be a non-empty string, and {session_id!r} {what}. "
+            f"A session id must be a non-empty string, and {session_id!r} {_what_is_wrong(session_id)}. "
             f"Pass the id of your conversation, for example str(uuid.uuid4())."
         )
+
+
+def _what_is_wrong(session_id: object) -> str:
+    if not isinstance(session_id, str):
+        return f"is of type {type(session_id).__name__}"
+    if not session_id.strip():
+        return "is empty"
+    return "stands for no session" if session_id.isascii() else "holds half a character (a lone surrogate)"
 
 
 class MissingDependencyError(LucidicError, ImportError):
@@ -126,7 +133,7 @@ class MissingDependencyError(LucidicError, ImportError):
 
 
 class ExportError(LucidicError):
-    """Raised by ``flush(raise_on_failure=True)`` and by the command line when spans cannot be delivered."""
+    """The base of the errors of reading and delivering spans."""
 
 
 class StoreError(ExportError):

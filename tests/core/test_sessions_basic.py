@@ -11,6 +11,7 @@ from opentelemetry import trace
 
 import lucidic as lai
 from lucidic import _binding
+from lucidic._runtime import runtime
 from lucidic.adapterkit import AdapterOptions, framework_ids, make_tracer
 from lucidic.testing import session_id_of
 
@@ -231,8 +232,75 @@ def test_init_binds_and_one_open_init_session_is_the_fallback(captured):
     assert contextvars.Context().run(lai.current_session_id) is None
 
 
-@pytest.mark.parametrize("bad", ["", "  ", None, 7, "unknown"])
+@pytest.mark.parametrize("bad", ["", "  ", None, 7, "unknown", "half \ud83d"])
 def test_bad_ids_are_refused_with_a_clear_error(bad):
-    """An id that is empty, no text, or the word for no session is a ValueError."""
+    """An id that is empty, no text, no valid Unicode, or the word for no session is a ValueError."""
     with pytest.raises(ValueError, match="session id must be"):
         lai.bind_session(bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (" ", "' ' is empty"),
+        ("unknown", "'unknown' stands for no session"),
+        ("half \ud83d", "holds half a character"),
+        (7, "7 is of type int"),
+    ],
+)
+def test_refusal_of_an_id_says_what_is_wrong_with_it(bad, reason):
+    """The error names the reason that holds for this id."""
+    with pytest.raises(lai.errors.InvalidSessionIDError, match=reason):
+        lai.bind_session(bad)
+
+
+def test_half_characters_hold_up_no_other_session():
+    """A text that UTF-8 cannot hold costs only that character: what comes after it reaches the store."""
+    with lai.session("half \ud83d", user_id="\ude00") as broken:
+        pass
+    with lai.session("whole") as whole:
+        pass
+
+    assert lai.flush(10)
+    assert ("half ?", "whole") == (lai.get_session(broken).name, lai.get_session(whole).name)
+
+
+def test_framework_id_of_half_a_character_names_no_session(captured):
+    """JSON from outside may hold a lone surrogate as an id: the span is kept, unattributed."""
+    trace.get_tracer("t").start_span("s", attributes={"session.id": "half \ud83d"}).end()
+    with lai.bind_session("processor-is-there-1"):
+        pass
+    trace.get_tracer("t").start_span("later", attributes={"session.id": "half \ud83d"}).end()
+
+    assert captured.session_ids()["later"] is None
+
+
+def test_opening_a_session_reads_no_package_metadata(captured, monkeypatch):
+    """Without a foreign provider's name no session looks through everything that is installed."""
+    from lucidic import _providers
+
+    monkeypatch.setattr(_providers, "_offered", lambda: pytest.fail("metadata was read"))
+    with lai.session("plain", providers=["openai"]):
+        pass
+
+    assert ["start", "end"] == [record.event for record in captured.sessions]
+
+
+def test_async_callable_object_runs_in_the_session():
+    """An object whose call is a coroutine function is awaited inside the session, not after it."""
+
+    class Agent:
+        async def __call__(self):
+            return lai.current_session_id()
+
+    assert "async-callable-1" == asyncio.run(lai.run_in_session("async-callable-1", Agent()))
+
+
+def test_init_sessions_are_told_from_those_of_blocks_that_share_them():
+    """A session that init() opened stays its own through a block of the same id, until it ends."""
+    lai.init(session_id="shared-by-init-1")
+    with lai.session(session_id="block-of-its-own-1"):
+        assert ("shared-by-init-1",) == runtime().lifecycle.init_ids()
+    lai.end_session("shared-by-init-1")
+
+    assert () == runtime().lifecycle.init_ids()

@@ -211,7 +211,11 @@ def _opened(output: Path | None) -> Generator[IO[bytes], None, None]:
     if output is None:
         yield sys.stdout.buffer
         return
-    with output.open("wb") as file:
+    try:
+        file = output.open("wb")
+    except OSError as error:
+        raise NotThereError(f"Cannot write {output}: {error}") from error
+    with file:
         yield file
 
 

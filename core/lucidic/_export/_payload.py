@@ -257,7 +257,7 @@ def unpack_span(payload: bytes) -> SpanEntry:
 
 def pack_session(record: SessionRecord) -> bytes:
     """Encode a change of a session."""
-    return json.dumps(
+    text = json.dumps(
         {
             "session_id": record.session_id,
             "event": record.event,
@@ -266,7 +266,9 @@ def pack_session(record: SessionRecord) -> bytes:
             "fields": dict(record.fields),
         },
         default=str,
-    ).encode()
+        ensure_ascii=False,  # an escape would carry a lone surrogate to a database that refuses it
+    )
+    return utf8(text)
 
 
 def unpack_session(payload: bytes) -> SessionRecord:
