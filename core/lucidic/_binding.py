@@ -34,7 +34,7 @@ class Binding:
     """A session bound to a context. Immutable but for ``closed``."""
 
     __slots__ = (
-        "_token", "attached", "before", "closed", "made_in", "manual", "neutral", "outer",
+        "_token", "attached", "before", "closed", "has_attributes", "made_in", "manual", "neutral", "outer",
         "previous", "scope", "session_id", "values",
     )  # fmt: skip
 
@@ -61,6 +61,8 @@ class Binding:
         self.closed = False
         self.values: Mapping[str, object] = {}
         """The keys that it set in OpenTelemetry's context."""
+        self.has_attributes = previous is not None and previous.has_attributes
+        """It or one before it set more than the session; most do not, and spans need not look."""
         self.before: Mapping[str, object] = {}
         """What these keys were before."""
         self.outer: Context | None = None
@@ -235,6 +237,7 @@ def bind(
         new[LEFT_KEY] = trace.get_current_span(current).get_span_context()
         new[SPAN_KEY] = trace.INVALID_SPAN
     binding.values = new
+    binding.has_attributes = bool(values) or binding.has_attributes
     binding.before = {key: current.get(key, _ABSENT) for key in new}
     binding.outer = current
     binding.attached = _context({**current, **new})
@@ -332,7 +335,10 @@ def attribute(key: str, context: Context) -> Any:
     """Return what a block set for ``key``, also where an older context was restored meanwhile."""
     if (value := context.get(key)) is not None:
         return value
-    binding = _alive(_current.get())
+    held = _current.get()
+    if held is None or not held.has_attributes:
+        return None
+    binding = _alive(held)
     while binding is not None:
         if key in binding.values and not binding.is_dead_here():
             return binding.values[key]

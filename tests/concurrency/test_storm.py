@@ -42,7 +42,7 @@ def test_a_thousand_mixed_conversations_leave_every_span_in_its_place():
     assert 6 == len(storm.ends)
 
 
-@pytest.mark.parametrize("way", [BIND, by_key("metadata.session_id")], ids=str)
+@pytest.mark.parametrize("way", [BIND, by_key("metadata.session_id")], ids=lambda way: way.name)
 def test_a_small_storm_leaves_every_span_in_its_place(way):
     """The same with thirty conversations, the session given by a block and by LangChain's metadata."""
     assert {} == play(Mode("storm", Storm(seed=7)), Mixed(), way, sessions=30).faults
