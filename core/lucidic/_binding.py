@@ -61,7 +61,7 @@ class Binding:
         self.closed = False
         self.values: Mapping[str, object] = {}
         """The keys that it set in OpenTelemetry's context."""
-        self.has_attributes = previous is not None and previous.has_attributes
+        self.has_attributes: bool = previous is not None and previous.has_attributes
         """It or one before it set more than the session; most do not, and spans need not look."""
         self.before: Mapping[str, object] = {}
         """What these keys were before."""
