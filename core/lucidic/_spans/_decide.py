@@ -23,10 +23,14 @@ def decide(
 ) -> tuple[Decision, Ambient]:
     """Decide the session of a span that would start in ``context`` below ``parent``."""
     around = _binding.ambient(context)
+    inherited = None if parent is None or framework or handler_id is not None else parent.session_id
+    if inherited is not None and around.session_id in (None, inherited):
+        # What most spans are; every rule of the table gives the same id here.
+        return Decision(session_id=inherited, source="parent"), around
     evidence = Evidence(
         handler_id=handler_id,
         bound_id=around.session_id,
-        bound_inside_parent=parent is not None and bound_inside(around, parent, current_state(context)),
+        bound_inside_parent=parent is not None and bound_inside(around, parent, context),
         cleared=around.explicitly_none,
         parent_id=None if parent is None else parent.session_id,
         framework=tuple(framework),
@@ -36,7 +40,7 @@ def decide(
     return whose_session(evidence), around
 
 
-def bound_inside(around: Ambient, parent: SpanState, current: SpanState | None) -> bool:
+def bound_inside(around: Ambient, parent: SpanState, context: Context | None) -> bool:
     """Tell whether the innermost block was entered inside ``parent``.
 
     A binding of ours remembers the span that was current when it was made. OpenInference's own
@@ -46,6 +50,7 @@ def bound_inside(around: Ambient, parent: SpanState, current: SpanState | None) 
     if around.binding is None:
         if around.keyed is None or around.keyed == parent.keyed:
             return False
+        current = current_state(context)
         return current is not None and current.is_inside(parent)
     made_in = around.binding.made_in
     return made_in is not None and made_in.is_inside(parent)

@@ -247,6 +247,9 @@ def _with_one_id(span: ReadableSpan, state: SpanState) -> ReadableSpan:
     what was set, for itself alone, unless its trace belongs to another session.
     """
     attributes = span.attributes or {}
+    stamped = state.session_id
+    if stamped is not None and all(attributes.get(key) == stamped for key in keys.SESSION_KEYS):
+        return span
     given = {key: attributes.get(key) for key in keys.SESSION_KEYS}
     wanted = state.session_id or _late_id(given, state)
     if wanted is None and UNKNOWN not in given.values():

@@ -247,11 +247,12 @@ class AdapterTracer:
             return LiveSpan(trace.INVALID_SPAN, base, self._privacy(), None)
         if isinstance(parent, LiveSpan):
             above: LiveSpan | None = parent
-            start_in = trace.set_span_in_context(parent.span, base)
+            start_in = Context({**base, _binding.SPAN_KEY: parent.span})
+            state = parent.state
         else:
             above = None
             start_in = _without_stale_span(base)
-        state = current_state(start_in)
+            state = current_state(start_in)
         decision, around = decide(
             base,
             state,
@@ -291,13 +292,13 @@ class AdapterTracer:
     ) -> LiveSpan:
         link_list = [Link(link) for link in links]
         session_id = decision.session_id
-        left = start_in.get(_binding.LEFT_KEY)
+        found = start_in.get(_binding.LEFT_KEY)
+        left = found if isinstance(found, SpanContext) and found.is_valid else None
         if _must_split(state, session_id):
             left = trace.get_current_span(start_in).get_span_context()
             start_in = trace.set_span_in_context(trace.INVALID_SPAN, start_in)
             state = above = None
-        has_parent = trace.get_current_span(start_in).get_span_context().is_valid
-        if not has_parent and isinstance(left, SpanContext) and left.is_valid:
+        if left is not None and not trace.get_current_span(start_in).get_span_context().is_valid:
             link_list.append(Link(left, {"lucidic.link": "left_session"}))
         keyed = session_id or keyed
         plan = Plan(
@@ -342,13 +343,13 @@ def _must_split(parent: SpanState | None, session_id: str | None) -> bool:
 
 
 def _context_below(start_in: Context, span: Span, session_id: str | None) -> Context:
-    values: dict[str, object] = dict(start_in)
+    values: dict[str, object] = {**start_in, _binding.SPAN_KEY: span}
     values.pop(_binding.LEFT_KEY, None)
     if session_id is None:
         values.pop(_binding.SESSION_KEY, None)
     else:
         values[_binding.SESSION_KEY] = session_id
-    return trace.set_span_in_context(span, Context(values))
+    return Context(values)
 
 
 def _without_stale_span(context: Context) -> Context:
