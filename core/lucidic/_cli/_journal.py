@@ -59,7 +59,7 @@ def export(sessions: tuple[str, ...], since: int | None, until: int | None, outp
             file.write(json_line(batch, batch.spans))
             spans += len(batch.spans)
     if output is not None:
-        click.echo(f"{spans} spans written to {output}.")
+        click.echo(f"{_spans(spans)} written to {output}.")
 
 
 @click.command()
@@ -102,11 +102,11 @@ def replay(
                 delivered, rejected = delivered + outcome.delivered, rejected + outcome.rejected
                 if outcome.answer != "ok":
                     raise NotThereError(
-                        f"{delivered} spans delivered, then {config.endpoint} failed: {outcome.note}"
+                        f"{_spans(delivered)} delivered, then {config.endpoint} failed: {outcome.note}"
                     )
     finally:
         sink.close()
-    click.echo(f"{delivered} spans delivered to {config.endpoint}, {rejected} rejected.")
+    click.echo(f"{_spans(delivered)} delivered to {config.endpoint}, {rejected} rejected.")
     if rejected:
         click.get_current_context().exit(1)
 
@@ -206,6 +206,10 @@ def _selected(
         yield known.batches(ids, since_ns=since, until_ns=until)
 
 
+def _spans(count: int) -> str:
+    return "1 span" if count == 1 else f"{count} spans"
+
+
 @contextlib.contextmanager
 def _opened(output: Path | None) -> Generator[IO[bytes], None, None]:
     if output is None:
@@ -214,7 +218,7 @@ def _opened(output: Path | None) -> Generator[IO[bytes], None, None]:
     try:
         file = output.open("wb")
     except OSError as error:
-        raise NotThereError(f"Cannot write {output}: {error}") from error
+        raise UnreadableError(f"Cannot write {output}: {error}") from error
     with file:
         yield file
 
