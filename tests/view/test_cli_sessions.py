@@ -272,3 +272,11 @@ def test_wrong_command_names_the_nearest_one():
 
     assert 2 == said.exit_code
     assert "No such command 'sesions'. Did you mean 'sessions'?" in said.output
+
+
+def test_help_cuts_no_command_short():
+    """In a terminal of 80 columns every command's line is whole."""
+    _, _, commands = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout.partition("Commands:")
+
+    assert commands
+    assert "..." not in commands

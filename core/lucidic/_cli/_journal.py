@@ -36,7 +36,7 @@ _until = click.option("--until", type=Moment(), help="Only spans that started be
 _sessions = click.argument("sessions", nargs=-1)
 
 
-@click.command()
+@click.command(short_help="Write spans as OTLP/JSON lines.")
 @_sessions
 @_since
 @_until
@@ -62,7 +62,7 @@ def export(sessions: tuple[str, ...], since: int | None, until: int | None, outp
         click.echo(f"{_spans(spans)} written to {output}.")
 
 
-@click.command()
+@click.command(short_help="Deliver spans to an OTLP endpoint once more.")
 @_sessions
 @_since
 @_until
@@ -111,7 +111,7 @@ def replay(
         click.get_current_context().exit(1)
 
 
-@click.command()
+@click.command(short_help="List the journal's segments.")
 @as_json
 def journal(as_json: bool) -> None:
     """List the journal's segments: sizes, spans, and how far each sink has come."""
