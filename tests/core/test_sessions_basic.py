@@ -304,3 +304,14 @@ def test_init_sessions_are_told_from_those_of_blocks_that_share_them():
     lai.end_session("shared-by-init-1")
 
     assert () == runtime().lifecycle.init_ids()
+
+
+def test_session_starts_no_later_than_its_first_span():
+    """A framework's id names a session only once its first span has started; that span is part of it."""
+    tracer = make_tracer("t", AdapterOptions())
+    live = tracer.start("run", "AGENT", framework=framework_ids({"thread_id": "started-early-1"}, "t"))
+    start_ns = live.span.start_time
+    live.end()
+
+    assert lai.flush(10)
+    assert start_ns == lai.get_session("started-early-1").started_ns

@@ -46,7 +46,7 @@ def test_export_writes_json_lines(run, tmp_path):
     assert ["of-a", "of-a", "of-b"] == names_in(run("export").stdout)
     target = tmp_path / "out.jsonl"
     said = run("export", "b", "-o", str(target))
-    assert "1 spans" in said.output
+    assert "1 span written" in said.output
     assert ["of-b"] == names_in(target.read_text())
     assert [] == names_in(run("export", "--until", "1d").stdout)
 
@@ -86,3 +86,10 @@ def test_journal_of_an_empty_home(run, monkeypatch, tmp_path):
     """A home that nobody has written to has no segments, and says so."""
     monkeypatch.setenv("LUCIDIC_HOME", str(tmp_path / "new"))
     assert "no segments" in run("journal").output
+
+
+def test_export_to_a_place_that_cannot_be_written_says_so(run, tmp_path):
+    """A file that cannot be opened is an error of one line, not a stack trace."""
+    said = run("export", "-o", str(tmp_path / "no-such-folder" / "out.jsonl"))
+    assert 3 == said.exit_code
+    assert "Error: Cannot write" in said.output

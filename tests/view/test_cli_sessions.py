@@ -264,3 +264,19 @@ def test_a_closed_pipe_is_not_taken_for_a_broken_store(reader):
     context = click.Context(main, obj={"open_store": lambda: reader})
     with context, pytest.raises(BrokenPipeError), _common.store():
         raise BrokenPipeError
+
+
+def test_wrong_command_names_the_nearest_one():
+    """A slip of the finger is answered with the command that was meant."""
+    said = CliRunner().invoke(main, ["sesions"])
+
+    assert 2 == said.exit_code
+    assert "No such command 'sesions'. Did you mean 'sessions'?" in said.output
+
+
+def test_help_cuts_no_command_short():
+    """In a terminal of 80 columns every command's line is whole."""
+    _, _, commands = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout.partition("Commands:")
+
+    assert commands
+    assert "..." not in commands

@@ -12,7 +12,7 @@ from lucidic._view._live import LiveTree
 from lucidic.errors import MissingDependencyError
 
 
-@click.command()
+@click.command(short_help="Hold a short conversation and watch its session.")
 def demo() -> None:
     """Hold a short conversation with a LangChain agent, and watch its session.
 

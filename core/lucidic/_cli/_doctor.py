@@ -36,7 +36,7 @@ _PACKAGES: Final = (
 _SECRET: Final = {"api_key"}
 
 
-@click.command()
+@click.command(short_help="Check versions, settings, the store and the books.")
 @as_json
 def doctor(as_json: bool) -> None:
     """Check versions, settings, the store and the books, and say what is wrong.

@@ -36,7 +36,7 @@ _until = click.option("--until", type=Moment(), help="Only spans that started be
 _sessions = click.argument("sessions", nargs=-1)
 
 
-@click.command()
+@click.command(short_help="Write spans as OTLP/JSON lines.")
 @_sessions
 @_since
 @_until
@@ -59,10 +59,10 @@ def export(sessions: tuple[str, ...], since: int | None, until: int | None, outp
             file.write(json_line(batch, batch.spans))
             spans += len(batch.spans)
     if output is not None:
-        click.echo(f"{spans} spans written to {output}.")
+        click.echo(f"{_spans(spans)} written to {output}.")
 
 
-@click.command()
+@click.command(short_help="Deliver spans to an OTLP endpoint once more.")
 @_sessions
 @_since
 @_until
@@ -102,16 +102,16 @@ def replay(
                 delivered, rejected = delivered + outcome.delivered, rejected + outcome.rejected
                 if outcome.answer != "ok":
                     raise NotThereError(
-                        f"{delivered} spans delivered, then {config.endpoint} failed: {outcome.note}"
+                        f"{_spans(delivered)} delivered, then {config.endpoint} failed: {outcome.note}"
                     )
     finally:
         sink.close()
-    click.echo(f"{delivered} spans delivered to {config.endpoint}, {rejected} rejected.")
+    click.echo(f"{_spans(delivered)} delivered to {config.endpoint}, {rejected} rejected.")
     if rejected:
         click.get_current_context().exit(1)
 
 
-@click.command()
+@click.command(short_help="List the journal's segments.")
 @as_json
 def journal(as_json: bool) -> None:
     """List the journal's segments: sizes, spans, and how far each sink has come."""
@@ -206,6 +206,10 @@ def _selected(
         yield known.batches(ids, since_ns=since, until_ns=until)
 
 
+def _spans(count: int) -> str:
+    return "1 span" if count == 1 else f"{count} spans"
+
+
 @contextlib.contextmanager
 def _opened(output: Path | None) -> Generator[IO[bytes], None, None]:
     if output is None:
@@ -214,7 +218,7 @@ def _opened(output: Path | None) -> Generator[IO[bytes], None, None]:
     try:
         file = output.open("wb")
     except OSError as error:
-        raise NotThereError(f"Cannot write {output}: {error}") from error
+        raise UnreadableError(f"Cannot write {output}: {error}") from error
     with file:
         yield file
 

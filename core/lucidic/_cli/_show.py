@@ -23,7 +23,7 @@ from lucidic._view._terminal import Look, draw_session
 from lucidic._view._tree import Turn, turns
 
 
-@click.command()
+@click.command(short_help="Show a session turn by turn.")
 @click.argument("session", required=False)
 @click.option("--full", is_flag=True, help="Whole content and every span; nothing folded or cut.")
 @click.option("--trace", metavar="ID", help="Only this trace: its id, the start of it, or the turn's number.")

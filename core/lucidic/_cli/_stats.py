@@ -22,7 +22,7 @@ from lucidic._view._stats import GROUPS, Group, draw_figures, figures, figures_j
 _ROWS = 20
 
 
-@click.command()
+@click.command(short_help="Count tokens, times and error rates.")
 @click.argument("session", required=False)
 @click.option("--by", type=click.Choice(GROUPS), help="Only this table, with all its rows.")
 @click.option(

@@ -14,7 +14,7 @@ from lucidic._view._live import LiveTree
 from lucidic._view._terminal import draw_sums, draw_title
 
 
-@click.command()
+@click.command(short_help="Follow a session while another process runs.")
 @click.argument("session", required=False)
 @click.option(
     "--interval",

@@ -18,7 +18,7 @@ _HELP = (
 )
 
 
-@click.command()
+@click.command(short_help="Show the spans that belong to no session.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The newest so many traces."
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-@click.command()
+@click.command(short_help="Serve a local page with all sessions.")
 @click.argument("session", required=False)
 @click.option(
     "--host",

@@ -70,7 +70,7 @@ def _write_tags(connection: sa.Connection, session_id: str, tags: object) -> Non
 
 
 def note_spans(connection: sa.Connection, entries: Iterable[SpanEntry], *, owner: str) -> None:
-    """Make rows for sessions that only spans name, and note the time of each session's last span."""
+    """Make rows for sessions that only spans name, and note when each session's first span started and its last ended."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for entry in entries:
@@ -84,6 +84,10 @@ def note_spans(connection: sa.Connection, entries: Iterable[SpanEntry], *, owner
         _new_session(session_id, time_ns, owner=owner, source="span") for session_id, time_ns in first.items()
     ]
     connection.execute(upsert(sessions, connection, update=False), rows)
+    # A framework's session is written down when its first span has started already.
+    for session_id, time_ns in first.items():
+        newer = sa.and_(sessions.c.session_id == session_id, sessions.c.started_ns > time_ns)
+        connection.execute(sa.update(sessions).where(newer).values(started_ns=time_ns))
     for session_id, time_ns in last.items():
         older = sa.and_(sessions.c.session_id == session_id, sessions.c.last_ns < time_ns)
         connection.execute(sa.update(sessions).where(older).values(last_ns=time_ns))
