@@ -16,6 +16,7 @@ from lucidic._runtime import runtime
 
 WORK = """
 import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 import lucidic as lai
 lai.init(session_id="exit-session-123"{options})
 for index in range(20):
