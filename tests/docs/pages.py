@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import trace
+
 
 PAGES = Path(__file__).parents[2] / "docs" / "documents"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -40,3 +42,16 @@ def run_in_loop(page: str, saying: str, then: Any = None, **names: Any) -> Any:
         return None if then is None else await then(space)
 
     return asyncio.run(main())
+
+
+def plain(name):
+    with trace.get_tracer("user").start_as_current_span(name):
+        pass
+
+
+def llm_spans(captured):
+    return [span for span in captured.spans if span.attributes.get("openinference.span.kind") == "LLM"]
+
+
+def ends(captured):
+    return [record.session_id for record in captured.sessions if record.event == "end"]

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 import lucidic as lai
 from lucidic.errors import SessionFinishedError
-from lucidic.testing import ScriptedServer, capture_spans, session_id_of
+from lucidic.testing import capture_spans, session_id_of
 
 
 _spec = importlib.util.spec_from_file_location("docs_pages", Path(__file__).with_name("pages.py"))
@@ -32,26 +32,7 @@ def _as_lucidicai():
         del sys.modules[name]
 
 
-@pytest.fixture
-def server(monkeypatch):
-    """A scripted provider that OpenAI's client finds by itself."""
-    with ScriptedServer() as running:
-        monkeypatch.setenv("OPENAI_BASE_URL", running.openai_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "none")
-        yield running
-
-
-def plain(name):
-    with trace.get_tracer("user").start_as_current_span(name):
-        pass
-
-
-def llm_spans(captured):
-    return [span for span in captured.spans if span.attributes.get("openinference.span.kind") == "LLM"]
-
-
-def ends(captured):
-    return [record.session_id for record in captured.sessions if record.event == "end"]
+plain, llm_spans, ends = pages.plain, pages.llm_spans, pages.ends
 
 
 class TestPythonSessions:

@@ -248,8 +248,12 @@ def _with_one_id(span: ReadableSpan, state: SpanState) -> ReadableSpan:
     """
     attributes = span.attributes or {}
     stamped = state.session_id
-    if stamped is not None and all(attributes.get(key) == stamped for key in keys.SESSION_KEYS):
-        return span
+    if stamped is not None and (
+        stamped == attributes.get(keys.LUCIDIC_SESSION_ID)
+        and stamped == attributes.get(keys.SESSION_ID)
+        and stamped == attributes.get(keys.CONVERSATION_ID)
+    ):
+        return span  # spelled out: this is the usual span, and a generator would cost more than the looks
     given = {key: attributes.get(key) for key in keys.SESSION_KEYS}
     wanted = state.session_id or _late_id(given, state)
     if wanted is None and UNKNOWN not in given.values():
