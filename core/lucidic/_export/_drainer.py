@@ -139,6 +139,7 @@ class Drainer:
             self._note = ""
         except Exception as error:  # noqa: BLE001 - the thread must go on
             text = f"{type(error).__name__}: {error}"
-            if text != self._note:
+            # Where the folder is the trouble, the journal has said so in a line of its own.
+            if text != self._note and self._journal.failure is None:
                 logger.warning("The journal's round failed and will be tried again: %s", text)
             self._note = text

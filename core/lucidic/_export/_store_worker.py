@@ -68,7 +68,9 @@ class StoreWorker(Worker):
     def _complain(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
         if not self.note:
-            level = logging.WARNING if isinstance(error, StoreError | OSError) else logging.ERROR
+            # A folder that cannot be used is the journal's to report, once for everybody.
+            level = logging.WARNING if isinstance(error, StoreError) else logging.ERROR
+            level = logging.INFO if isinstance(error, OSError) else level
             logger.log(level, "The local store cannot be filled for now; its spans are kept: %s", text)
         self.note = text
         self._not_before = time.monotonic() + self._backoff.delay()
