@@ -260,14 +260,8 @@ def end_incomplete(state: SpanState, why: str) -> None:
 
 
 def _uncaught() -> dict[str, JSONValue]:
-    """Read what the uncaught error that ends the process means for its sessions."""
-    error = uncaught_error()
-    return {} if error is None else failure(error)
-
-
-def uncaught_error() -> BaseException | None:
     """Read the uncaught error that ends the process, without a hook of ours; a notebook keeps old ones."""
     if hasattr(builtins, "__IPYTHON__"):
-        return None
+        return {}
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    return error if isinstance(error, BaseException) else None
+    return failure(error) if isinstance(error, BaseException) else {}

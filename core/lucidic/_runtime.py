@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import threading
@@ -15,7 +14,7 @@ from opentelemetry.trace import ProxyTracerProvider, Tracer
 
 from lucidic._config import Settings
 from lucidic._guard import guarded, logger
-from lucidic._lifecycle import LifecycleManager, uncaught_error
+from lucidic._lifecycle import LifecycleManager
 from lucidic._open_records import OpenRecords
 from lucidic._providers import Instrumentation, instrument
 from lucidic._spans._correlation import SessionFrom
@@ -206,8 +205,6 @@ class Runtime:
             )
             if self._exporter is not None:
                 self._exporter.shutdown(self.settings.exit_budget)
-            if isinstance(uncaught_error(), KeyboardInterrupt):
-                _keep_interrupt_status()
 
     def terminate(self) -> None:
         """At SIGTERM: the same in at most a second, and without what could wait."""
@@ -274,16 +271,6 @@ def remove_processor(provider: Any, processor: StampProcessor) -> None:
     registered = getattr(active, "_span_processors", None)
     if active is not None and isinstance(registered, tuple):
         active._span_processors = tuple(item for item in registered if item is not processor)
-
-
-def _keep_interrupt_status() -> None:
-    """Let a process that Ctrl-C ends still exit as killed by SIGINT.
-
-    Python forgets the interrupt when anything runs ``exec`` on a text at exit, in any thread, and
-    SQLAlchemy does at its first statements. It remembers it by the same way.
-    """
-    with contextlib.suppress(KeyboardInterrupt):
-        exec("raise KeyboardInterrupt")  # noqa: S102  # a constant
 
 
 def _limits() -> SpanLimits:

@@ -59,6 +59,18 @@ def not_at_exit(callback: Callback) -> None:
 def _run() -> None:
     for callback in tuple(_callbacks):
         _call(callback)
+    if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
+        _keep_interrupt_status()
+
+
+def _keep_interrupt_status() -> None:
+    """Let a process that Ctrl-C ends still exit as killed by SIGINT.
+
+    Python forgets the interrupt when anything runs ``exec`` on a text at exit, in any thread, and
+    SQLAlchemy does at its first statements. It remembers it by the same way.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102  # a constant
 
 
 def _call(callback: Callback) -> None:

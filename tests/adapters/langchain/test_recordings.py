@@ -49,6 +49,10 @@ def _recordings():
 @pytest.mark.timeout(400)
 def test_every_fact(tmp_path):
     """Messages, media, tools, tokens, reasoning, refusals, errors and turns are as recorded."""
+    if sys.version_info < (3, 11):
+        pytest.skip(
+            "the driver's agents are asynchronous: LangChain passes them no callbacks before Python 3.11"
+        )
     place = _recordings()
     if place is None:
         pytest.skip("the recordings are not beside this checkout (LUCIDIC_RECORDINGS names another place)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from pydantic_ai import Agent
 from pydantic_ai.messages import ThinkingPart
@@ -40,6 +42,8 @@ async def model(request, server):
     from pydantic_ai.providers.openai import OpenAIProvider
 
     if request.param == "messages":
+        if sys.version_info < (3, 11):
+            pytest.skip("the last PydanticAI for Python 3.10 does not work with today's anthropic")
         client = anthropic.AsyncAnthropic(base_url=server.anthropic_url, api_key="none", max_retries=0)
         yield AnthropicModel("claude-3-test", provider=AnthropicProvider(anthropic_client=client))
     else:

@@ -40,6 +40,8 @@ def test_every_fact(tmp_path, version):
     """Messages, media, tools, tokens, reasoning, refusals, errors and turns are as recorded."""
     if not (RECORDINGS / "drivers" / "drive_pydantic_ai.py").is_file():
         pytest.skip(f"no recordings at {RECORDINGS}; LUCIDIC_RECORDINGS names another place")
+    if sys.version_info < (3, 11):
+        pytest.skip("the last PydanticAI for Python 3.10 does not work with today's anthropic")
     if version < (2, 50):
         pytest.skip("the driver of the recordings needs a newer PydanticAI")
     for path in RECORDINGS.iterdir():
