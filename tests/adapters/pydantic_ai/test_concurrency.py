@@ -30,7 +30,7 @@ def sessions_by_trace(spans):
 
 
 async def test_200_runs_at_once(traced):
-    """200 runs at once, each under its own session, without a single leak (PA-22)."""
+    """200 runs at once, each under its own session, without a single leak."""
     agent = Agent(TestModel(), name="many")
 
     @agent.tool_plain
@@ -53,7 +53,7 @@ async def test_200_runs_at_once(traced):
 
 
 def test_run_sync_in_threads(traced):
-    """8 threads with 25 runs each keep their own blocks apart (PA-23)."""
+    """8 threads with 25 runs each keep their own blocks apart."""
     agent = Agent(TestModel(custom_output_text="hi"), name="many")
     together = threading.Barrier(8)
 
@@ -94,7 +94,7 @@ def test_sync_tools_in_threads(traced, sessions):
 
 
 def test_threads_started_in_a_block(traced, sessions):
-    """Work handed to a pool with bind() keeps the session; without it it has none (PA-24)."""
+    """Work handed to a pool with bind() keeps the session; without it it has none."""
     agent = Agent(TestModel(custom_output_text="hi"))
 
     def work():
@@ -112,7 +112,7 @@ def test_threads_started_in_a_block(traced, sessions):
 
 
 async def test_a_background_task_outlives_its_block(traced, sessions):
-    """A task started in a block keeps the session after the block and the run around it ended (PA-25)."""
+    """A task started in a block keeps the session after the block and the run around it ended."""
     go = asyncio.Event()
     agent = Agent(TestModel(custom_output_text="hi"), name="late")
 
@@ -130,7 +130,7 @@ async def test_a_background_task_outlives_its_block(traced, sessions):
 
 
 async def test_a_stream_left_early(traced, sessions, streaming):
-    """A stream left early is in its session, has what was read, and leaves no span open (PA-26)."""
+    """A stream left early is in its session, has what was read, and leaves no span open."""
     agent = Agent(streaming("Hello ", "brave ", "world"), name="talker")
     with lai.bind_session(A):
         async with agent.run_stream("hi") as stream:
@@ -158,7 +158,7 @@ async def test_a_run_left_between_two_nodes(traced, sessions):
 
 
 def test_run_stream_sync(traced, sessions, streaming):
-    """A synchronous stream that is read to its end and closed is under the session (PA-02, PA-27)."""
+    """A synchronous stream that is read to its end and closed is under the session."""
     agent = Agent(streaming("Hello ", "world"), name="talker")
     with lai.bind_session(A):
         result = agent.run_stream_sync("hi")
@@ -172,7 +172,7 @@ def test_run_stream_sync(traced, sessions, streaming):
 
 
 async def test_a_cancelled_run(traced):
-    """Cancelling ends every span as cancelled, never as OK, with what the model was asked (PA-29)."""
+    """Cancelling ends every span as cancelled, never as OK, with what the model was asked."""
     asked = asyncio.Event()
     agent = Agent(FunctionModel(_never(asked)), name="slow")
     with lai.bind_session(A):
@@ -185,7 +185,7 @@ async def test_a_cancelled_run(traced):
 
 
 async def test_a_run_in_a_cancelled_scope(traced):
-    """A run ended by a cancel scope, as time limits and servers do it, is cancelled, never OK (PA-29)."""
+    """A run ended by a cancel scope, as time limits and servers do it, is cancelled, never OK."""
     with anyio.CancelScope() as scope:
 
         class Impatient(asyncio.Event):
@@ -217,7 +217,7 @@ def _all_cancelled(traced):
 
 
 async def test_a_generator_finished_by_another_task(traced, streaming, caplog):
-    """A stream closed by another task adds no error and no log line of ours (PA-28)."""
+    """A stream closed by another task adds no error and no log line of ours."""
     agent = Agent(streaming("Hello ", "brave ", "world"), name="talker")
 
     async def words():

@@ -55,7 +55,7 @@ class City(BaseModel):
 
 
 def test_an_agents_span(traced, script, attributes_of):
-    """The run has the agent's name, the user's words of this turn and the answer as text (PA-36)."""
+    """The run has the agent's name, the user's words of this turn and the answer as text."""
     agent = Agent(script("Hello, Ada.", "Goodbye."), name="greeter")
     history = agent.run_sync("I am Ada.").all_messages()
     traced.clear()
@@ -69,7 +69,7 @@ def test_an_agents_span(traced, script, attributes_of):
 
 
 def test_every_part_of_the_users_words(traced, script, attributes_of):
-    """Text, image, sound, film and documents are all there, in order (PA-37)."""
+    """Text, image, sound, film and documents are all there, in order."""
     agent = Agent(script("Nice."), name="viewer")
     agent.run_sync(
         [
@@ -96,7 +96,7 @@ def test_every_part_of_the_users_words(traced, script, attributes_of):
 
 
 def test_thoughts(traced, script, attributes_of):
-    """Thoughts keep their text, id and signature, redacted ones their data (PA-38)."""
+    """Thoughts keep their text, id and signature, redacted ones their data."""
     thoughts = [
         ThinkingPart("Let me see.", id="rs_1", signature="sig", provider_name="anthropic"),
         ThinkingPart("", id="redacted_thinking", signature="sealed", provider_name="anthropic"),
@@ -116,7 +116,7 @@ def test_thoughts(traced, script, attributes_of):
 
 
 def test_several_texts_and_calls(traced, script, call, attributes_of):
-    """Texts and calls are numbered without gaps; what is said after a call stays after it (PA-39)."""
+    """Texts and calls are numbered without gaps; what is said after a call stays after it."""
     answer = [TextPart("one"), TextPart("two"), call("look", "c1", x=1), call("look", "c2", x=2)]
     odd = [TextPart("three"), call("look", "c3", x=3), TextPart("four")]
     agent = Agent(script(answer, odd, "done"), name="talker")
@@ -135,7 +135,7 @@ def test_several_texts_and_calls(traced, script, call, attributes_of):
 
 
 def test_parallel_results(traced, script, call, attributes_of):
-    """Each tool's result is a message of its own, with the call it answers and the tool's name (PA-40, PA-41)."""
+    """Each tool's result is a message of its own, with the call it answers and the tool's name."""
     agent = Agent(script([call("one", "c1"), call("two", "c2")], "done"), name="caller")
 
     @agent.tool_plain
@@ -167,14 +167,14 @@ def test_instructions_and_system_prompts(traced, script, attributes_of):
 
 
 def test_a_run_of_history_alone(traced, script, attributes_of):
-    """A run without a prompt shows what the user said last (PA-42)."""
+    """A run without a prompt shows what the user said last."""
     history = [ModelRequest(parts=[UserPromptPart("Still there?")])]
     Agent(script("Yes."), name="patient").run_sync(message_history=history)
     assert attributes_of("invoke_agent patient")["input.value"] == "Still there?"
 
 
 def test_tokens(traced, script, attributes_of):
-    """Cached, reasoning and audio tokens are told apart, and only model calls count (PA-43, PA-44)."""
+    """Cached, reasoning and audio tokens are told apart, and only model calls count."""
     usage = RequestUsage(
         input_tokens=100,
         output_tokens=50,
@@ -200,7 +200,7 @@ def test_tokens(traced, script, attributes_of):
 
 
 def test_names_of_a_call(traced, script, attributes_of):
-    """Finish reason, answered model and the provider's id of the answer are there (PA-45, PA-46)."""
+    """Finish reason, answered model and the provider's id of the answer are there."""
     response = ModelResponse(
         parts=[TextPart("hi")],
         model_name="gpt-4o-2024-08-06",
@@ -219,7 +219,7 @@ def test_names_of_a_call(traced, script, attributes_of):
 
 
 def test_parameters(traced, script, attributes_of):
-    """Every setting that was sent is there, under the provider's names; headers are not (PA-47)."""
+    """Every setting that was sent is there, under the provider's names; headers are not."""
     settings = {
         "temperature": 0.5,
         "max_tokens": 7,
@@ -241,7 +241,7 @@ def test_parameters(traced, script, attributes_of):
 
 
 def test_a_tools_span(traced, script, call, attributes_of):
-    """A tool's span says what the tool is, which call it answers, what went in and what came out (PA-48)."""
+    """A tool's span says what the tool is, which call it answers, what went in and what came out."""
     agent = Agent(script([call("look", "c1", city="Rome")], "done"), name="caller")
 
     @agent.tool_plain
@@ -268,7 +268,7 @@ def test_a_tools_span(traced, script, call, attributes_of):
 
 @pytest.mark.parametrize("name", ["final_result", "give_city"])
 def test_structured_output(traced, script, call, attributes_of, name):
-    """Structured output is JSON on the run, under whatever name the tool has (PA-49)."""
+    """Structured output is JSON on the run, under whatever name the tool has."""
     agent = Agent(
         script([call(name, name="Rome", people=3)]), name="shaper", output_type=ToolOutput(City, name=name)
     )
@@ -295,7 +295,7 @@ def test_an_output_function(traced, script, call, attributes_of):
 
 
 async def test_embeddings(traced, sessions):
-    """An embedding call has its texts, vectors, model and tokens, and its session (PA-16, PA-50)."""
+    """An embedding call has its texts, vectors, model and tokens, and its session."""
     with lai.bind_session(A):
         result = await Embedder(TestEmbeddingModel(dimensions=3)).embed_documents(["one", "two"])
     span = traced.named("CreateEmbeddings")
@@ -311,7 +311,7 @@ async def test_embeddings(traced, sessions):
 
 
 async def test_a_stream_says_what_the_whole_answer_says(traced, streaming, script, attributes_of, version):
-    """A streamed call leaves the same attributes as one that answers at once (PA-52)."""
+    """A streamed call leaves the same attributes as one that answers at once."""
     whole = Agent(script("Hello world"), name="talker")
     await whole.run("hi")
     at_once = attributes_of("chat scripted"), attributes_of("invoke_agent talker")
@@ -330,7 +330,7 @@ async def test_a_stream_says_what_the_whole_answer_says(traced, streaming, scrip
 
 
 def test_fallback(traced, sessions, attributes_of, version):
-    """A try that failed has a kind, the error and what was asked; the answer is the other model's (PA-17, PA-51)."""
+    """A try that failed has a kind, the error and what was asked; the answer is the other model's."""
     from pydantic_ai.exceptions import ModelHTTPError
     from pydantic_ai.models.fallback import FallbackModel
     from pydantic_ai.models.function import FunctionModel

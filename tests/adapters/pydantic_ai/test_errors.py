@@ -36,7 +36,7 @@ def looker(script, call):
 
 
 def test_a_tool_that_raises(traced, looker):
-    """The tool's span and the run's are errors, the model's call is not (PA-54)."""
+    """The tool's span and the run's are errors, the model's call is not."""
 
     def look(x: int) -> str:
         raise KeyError("no such city")
@@ -50,7 +50,7 @@ def test_a_tool_that_raises(traced, looker):
 
 
 def test_a_tool_that_asks_for_another_try(traced, looker, version):
-    """ModelRetry is the tool's outcome, with the words for the model; the run goes on (PA-54)."""
+    """ModelRetry is the tool's outcome, with the words for the model; the run goes on."""
 
     def look(x: int) -> str:
         raise ModelRetry("Which city?")
@@ -70,7 +70,7 @@ def test_a_tool_that_asks_for_another_try(traced, looker, version):
 
 
 def test_arguments_that_do_not_fit(traced, looker, version):
-    """Arguments that fail validation are an error of the tool's span, where the SDK makes one (PA-54)."""
+    """Arguments that fail validation are an error of the tool's span, where the SDK makes one."""
 
     def look(x: bool, y: str) -> str:
         return "seen"
@@ -85,7 +85,7 @@ def test_arguments_that_do_not_fit(traced, looker, version):
 
 
 def test_a_tool_that_does_not_exist(traced, looker):
-    """A call of an unknown tool is answered, and the run goes on (PA-54)."""
+    """A call of an unknown tool is answered, and the run goes on."""
     looker(None).run_sync("go")
     assert traced.named("invoke_agent looker").status.status_code is OK
     last = dict([span for span in traced.spans if span.name == "chat scripted"][-1].attributes)
@@ -93,7 +93,7 @@ def test_a_tool_that_does_not_exist(traced, looker):
 
 
 def test_retries_run_out(traced, script, call):
-    """When retries are exhausted the run is the error (PA-54)."""
+    """When retries are exhausted the run is the error."""
     agent = Agent(script([call("look")], [call("look")], [call("look")]), name="looker")
 
     @agent.tool_plain
@@ -107,14 +107,14 @@ def test_retries_run_out(traced, script, call):
 
 
 def test_a_limit(traced, looker):
-    """A usage limit is the run's error (PA-54)."""
+    """A usage limit is the run's error."""
     with pytest.raises(UsageLimitExceeded):
         looker(lambda x: "seen").run_sync("go", usage_limits=UsageLimits(request_limit=1))
     assert traced.named("invoke_agent looker").status.status_code is ERROR
 
 
 def test_a_model_that_fails_keeps_its_input(traced, script, attributes_of):
-    """A failed request has its messages, tools and parameters, and the true error (PA-54, PA-55)."""
+    """A failed request has its messages, tools and parameters, and the true error."""
     agent = Agent(
         script(ModelHTTPError(500, "scripted", {"error": "down"})),
         name="asker",
@@ -143,7 +143,7 @@ def test_a_model_that_fails_keeps_its_input(traced, script, attributes_of):
 
 
 async def test_a_stream_that_breaks(traced, streaming, version):
-    """An error in the middle of a stream is the model call's error and the run's (PA-56).
+    """An error in the middle of a stream is the model call's error and the run's.
 
     What came before it is kept where the SDK hands it over.
     """
@@ -173,7 +173,7 @@ async def test_a_reader_that_raises_breaks_no_model(traced, streaming, version):
 
 
 def test_a_fault_of_ours_stays_ours(traced, monkeypatch, caplog):
-    """A fault in our translation changes neither the run nor the status of a span (PA-57)."""
+    """A fault in our translation changes neither the run nor the status of a span."""
     monkeypatch.setattr(_guard.state, "reraise", False)
 
     def broken(*args, **kwargs):

@@ -29,7 +29,7 @@ def others(limits=None):
 
 
 def test_a_provider_of_the_users(captured):
-    """Spans made on the user's provider reach the user's exporter and our pipeline (PA-58)."""
+    """Spans made on the user's provider reach the user's exporter and our pipeline."""
     provider, exporter = others()
     with lai.instrument("pydantic_ai", tracer_provider=provider), lai.bind_session(A):
         Agent(TestModel(custom_output_text="hi"), name="both").run_sync("hello")
@@ -40,7 +40,7 @@ def test_a_provider_of_the_users(captured):
 
 
 def test_the_default_attribute_limit(captured):
-    """With 200 messages and OpenTelemetry's 128 attributes the ids, kind, tokens and model stay (PA-62)."""
+    """With 200 messages and OpenTelemetry's 128 attributes the ids, kind, tokens and model stay."""
     provider, exporter = others(SpanLimits(max_span_attributes=128))
     history = []
     for number in range(100):
@@ -59,7 +59,7 @@ def test_the_default_attribute_limit(captured):
 
 
 def test_spans_of_others_change_in_nothing_but_ids(captured, script, call):
-    """A user's span in a tool gets the ids and nothing else; its status stays as it was (PA-59)."""
+    """A user's span in a tool gets the ids and nothing else; its status stays as it was."""
     provider, exporter = others()
     agent = Agent(script([call("look")], "done"))
 
@@ -76,7 +76,7 @@ def test_spans_of_others_change_in_nothing_but_ids(captured, script, call):
 
 
 def test_an_agents_own_settings_hold(traced):
-    """An agent with settings of its own goes on being traced by PydanticAI, to its provider, untouched (PA-64)."""
+    """An agent with settings of its own goes on being traced by PydanticAI, to its provider, untouched."""
     provider, exporter = others()
     agent = Agent(TestModel(custom_output_text="hi"), name="own")
     agent.instrument = InstrumentationSettings(tracer_provider=provider)
@@ -90,7 +90,7 @@ def test_an_agents_own_settings_hold(traced):
 
 
 def test_an_agent_that_is_switched_off(traced):
-    """agent.instrument = False leaves the agent out (PA-64)."""
+    """agent.instrument = False leaves the agent out."""
     agent = Agent(TestModel(), name="off")
     agent.instrument = False
     agent.run_sync("hello")
@@ -98,7 +98,7 @@ def test_an_agent_that_is_switched_off(traced):
 
 
 def test_agents_made_before(captured):
-    """Agents made before instrument() are traced, and after its end no longer (PA-64)."""
+    """Agents made before instrument() are traced, and after its end no longer."""
     agent = Agent(TestModel(custom_output_text="hi"), name="early")
     with lai.instrument("pydantic_ai"):
         agent.run_sync("hello")
@@ -108,7 +108,7 @@ def test_agents_made_before(captured):
 
 
 def test_undoing_brings_back_what_was_there():
-    """The undo function restores settings and methods, once, in any order (PA-64)."""
+    """The undo function restores settings and methods, once, in any order."""
     before = Agent._instrument_default, Embedder._instrument_default, Agent.__dict__["iter"]
     mine = InstrumentationSettings()
     Agent.instrument_all(mine)
@@ -123,7 +123,7 @@ def test_undoing_brings_back_what_was_there():
 
 
 def test_instrumenting_twice_makes_no_span_twice(captured):
-    """lai.instrument() twice is one instrumentation (PA-64)."""
+    """lai.instrument() twice is one instrumentation."""
     with lai.instrument("pydantic_ai"), lai.instrument("pydantic_ai"):
         Agent(TestModel(custom_output_text="hi")).run_sync("hello")
     assert len(captured.spans) == 2
@@ -162,7 +162,7 @@ def test_metrics_of_the_settings_before_go_on(captured):
 
 
 def test_openinferences_blocks(traced, sessions):
-    """using_session of OpenInference names our session, and ours is seen by its readers (PA-21)."""
+    """using_session of OpenInference names our session, and ours is seen by its readers."""
     from openinference.instrumentation import get_attributes_from_context, using_attributes
 
     seen = {}
@@ -206,7 +206,7 @@ def test_the_users_attributes_stay(traced, script, call):
 
 @pytest.mark.parametrize("run", range(2))
 def test_a_logfire_like_scrubber_does_not_matter(captured, run):
-    """Our own pipeline keeps the ids where another processor scrubs keys with "session" (PA-63)."""
+    """Our own pipeline keeps the ids where another processor scrubs keys with "session"."""
     from opentelemetry.sdk.trace import SpanProcessor
 
     class Scrubber(SpanProcessor):

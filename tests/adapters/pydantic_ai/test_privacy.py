@@ -74,7 +74,7 @@ def test_the_secret_is_there_without_any_setting(traced, tell):
     "variables", [{"OPENINFERENCE_HIDE_INPUTS": "true", "OPENINFERENCE_HIDE_OUTPUTS": "true"}]
 )
 def test_openinferences_variables(monkeypatch, tell, variables):
-    """OPENINFERENCE_HIDE_* hide content wherever it stands (PA-60)."""
+    """OPENINFERENCE_HIDE_* hide content wherever it stands."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with capture_spans() as captured, lai.instrument("pydantic_ai"):
@@ -84,7 +84,7 @@ def test_openinferences_variables(monkeypatch, tell, variables):
 
 
 def test_capture_content_off(captured, tell):
-    """capture_content=False leaves content out, and keeps names, ids and tokens (PA-60)."""
+    """capture_content=False leaves content out, and keeps names, ids and tokens."""
     with lai.instrument("pydantic_ai", capture_content=False):
         tell()
     assert SECRET not in everything_in(captured)
@@ -94,7 +94,7 @@ def test_capture_content_off(captured, tell):
 
 
 def test_include_content_of_the_settings_before(captured, tell):
-    """Settings given to Agent.instrument_all() before keep their word about content (PA-60)."""
+    """Settings given to Agent.instrument_all() before keep their word about content."""
     Agent.instrument_all(InstrumentationSettings(include_content=False))
     try:
         with lai.instrument("pydantic_ai"):
@@ -138,7 +138,7 @@ def test_a_mask_of_one_instrumentation(captured, tell):
 
 
 def test_suppressed(traced, script, call):
-    """Inside suppress_instrumentation there are no spans, and the run is as ever (PA-61)."""
+    """Inside suppress_instrumentation there are no spans, and the run is as ever."""
     agent = Agent(script([call("look")], "done", "again"), name="quiet")
 
     @agent.tool_plain
@@ -158,7 +158,7 @@ def test_suppressed(traced, script, call):
     [{"a": None}, {"n": float("nan")}, "\ud83d lone", b"\xff\x00", {1: {2: [None]}}, "x" * 100_000, None],
 )
 def test_odd_results_of_tools(traced, script, call, result):
-    """Whatever a tool returns becomes attribute values that OTLP takes (PA-65)."""
+    """Whatever a tool returns becomes attribute values that OTLP takes."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
     agent = Agent(script([call("look")], "done"), name="odd")

@@ -28,7 +28,7 @@ def agent(script, call):
 
 
 async def test_a_replay_leaves_nothing(traced, agent):
-    """A replayed run exports no span, announces none, and leaves none for anybody to end (PA-33)."""
+    """A replayed run exports no span, announces none, and leaves none for anybody to end."""
     with durable.replay_scope(is_replaying=lambda: True), lai.bind_session(A):
         await agent.run("hello")
     assert traced.spans == []
@@ -37,7 +37,7 @@ async def test_a_replay_leaves_nothing(traced, agent):
 
 
 async def test_a_durable_run_that_is_no_replay(traced, sessions, agent):
-    """The first execution of a durable run is traced like any other (PA-33)."""
+    """The first execution of a durable run is traced like any other."""
     with durable.replay_scope(is_replaying=lambda: False), lai.bind_session(A):
         await agent.run("hello")
     assert sessions() == {A}
@@ -56,7 +56,7 @@ async def test_a_durable_run_that_is_no_replay(traced, sessions, agent):
 
 
 async def test_our_capability_for_one_run(captured, sessions, agent):
-    """Given to a single run, ours is no different from PydanticAI's own instrumentation (PA-34)."""
+    """Given to a single run, ours is no different from PydanticAI's own instrumentation."""
     with durable.replay_scope(is_replaying=lambda: False):
         await agent.run("hello", capabilities=[LucidicInstrumentation()], conversation_id=A)
     assert sessions() == {A}

@@ -35,7 +35,7 @@ def agent():
 
 
 def test_a_block_names_the_session_of_every_span(traced, sessions, agent):
-    """Every span of a run inside a block is the block's, the user's own spans in tools too (PA-01, PA-20)."""
+    """Every span of a run inside a block is the block's, the user's own spans in tools too."""
     with lai.bind_session(A):
         agent.run_sync("hello")
     assert sessions() == {A}
@@ -47,7 +47,7 @@ def test_a_block_names_the_session_of_every_span(traced, sessions, agent):
 
 
 async def test_every_way_of_running_is_under_the_block(traced, sessions, agent):
-    """run, run_stream, iter and run_stream_events are all under the block (PA-02)."""
+    """run, run_stream, iter and run_stream_events are all under the block."""
     with lai.bind_session(A):
         await agent.run("hello")
         async with agent.run_stream("hello") as stream:
@@ -65,7 +65,7 @@ async def test_every_way_of_running_is_under_the_block(traced, sessions, agent):
 
 
 def test_two_turns_without_history_are_one_session(traced, sessions, agent):
-    """Turns in one block are one session, whatever ids PydanticAI makes up for them (PA-03)."""
+    """Turns in one block are one session, whatever ids PydanticAI makes up for them."""
     with lai.bind_session(A):
         agent.run_sync("one")
         agent.run_sync("two")
@@ -74,7 +74,7 @@ def test_two_turns_without_history_are_one_session(traced, sessions, agent):
 
 
 def test_history_of_another_session_does_not_move_a_run(traced, sessions, agent):
-    """The block outranks the conversation that the messages came from (PA-04, PA-32)."""
+    """The block outranks the conversation that the messages came from."""
     with lai.bind_session(A):
         history = agent.run_sync("one").all_messages()
     traced.clear()
@@ -85,7 +85,7 @@ def test_history_of_another_session_does_not_move_a_run(traced, sessions, agent)
 
 @pytest.mark.usefixtures("run_with_conversation")
 def test_an_explicit_conversation_names_the_session(traced, sessions, agent):
-    """conversation_id= names the session of every span, user spans too (PA-05)."""
+    """conversation_id= names the session of every span, user spans too."""
     agent.run_sync("hello", conversation_id=A)
     assert sessions() == {A}
     assert traced.named("invoke_agent weather").attributes["lucidic.session.source"] == (
@@ -94,7 +94,7 @@ def test_an_explicit_conversation_names_the_session(traced, sessions, agent):
 
 
 def test_a_conversation_object_names_the_session(traced, sessions, agent):
-    """A Conversation handed over names the session (PA-06)."""
+    """A Conversation handed over names the session."""
     pytest.importorskip("pydantic_ai.conversation", reason="Conversation came with pydantic-ai 2.61")
     from pydantic_ai.conversation import Conversation
 
@@ -104,7 +104,7 @@ def test_a_conversation_object_names_the_session(traced, sessions, agent):
 
 @pytest.mark.usefixtures("run_with_conversation")
 def test_new_is_no_id(traced, sessions, agent):
-    """conversation_id="new" never becomes a session: the block holds, or there is none (PA-07)."""
+    """conversation_id="new" never becomes a session: the block holds, or there is none."""
     agent.run_sync("hello", conversation_id="new")
     assert sessions() == {None}
     traced.clear()
@@ -115,20 +115,20 @@ def test_new_is_no_id(traced, sessions, agent):
 
 @pytest.mark.parametrize("key", ["session_id", "conversation_id", "thread_id"])
 def test_metadata_of_the_run_names_the_session(traced, sessions, agent, key):
-    """The three metadata keys of a run name its session (PA-08, PA-09)."""
+    """The three metadata keys of a run name its session."""
     agent.run_sync("hello", metadata={key: A})
     assert sessions() == {A}
 
 
 @pytest.mark.parametrize("metadata", [{"thread_id": A}, lambda ctx: {"thread_id": f"{ctx.deps}"}])
 def test_metadata_of_the_agent_names_the_session(traced, sessions, metadata):
-    """An agent's metadata names the session, a mapping or a function of the run (PA-10)."""
+    """An agent's metadata names the session, a mapping or a function of the run."""
     Agent(TestModel(), metadata=metadata, deps_type=str).run_sync("hello", deps=A)
     assert sessions() == {A}
 
 
 def test_a_function_as_metadata_of_the_run_names_the_session(traced, sessions, agent):
-    """A run's metadata function is asked before its spans start (PA-10)."""
+    """A run's metadata function is asked before its spans start."""
     agent.run_sync("hello", metadata=lambda ctx: {"session_id": A, "asked": ctx.prompt})
     assert sessions() == {A}
 
@@ -140,7 +140,7 @@ PLACES = ("conversation_id", "run metadata", "agent metadata", "history")
 @pytest.mark.parametrize("first", range(len(PLACES)))
 @pytest.mark.parametrize("block", [None, "the-block-session-000"])
 def test_precedence(traced, sessions, first, block):
-    """Block, then explicit id, run metadata, agent metadata, history: the first that is there (PA-11)."""
+    """Block, then explicit id, run metadata, agent metadata, history: the first that is there."""
     given = {place: f"id-from-{place.replace(' ', '-')}" for place in PLACES[first:]}
     history = None
     if "history" in given:
@@ -176,13 +176,13 @@ def test_the_framework_can_outrank_the_block(captured, sessions):
     [("", None), (7, "7"), ("käse-会話-0001", "käse-会話-0001"), ("x" * 10_000, "x" * 10_000)],
 )
 def test_odd_ids(traced, sessions, agent, given, expected):
-    """Empty ids are none, ints become text, long and foreign ones stay as they are (PA-12)."""
+    """Empty ids are none, ints become text, long and foreign ones stay as they are."""
     agent.run_sync("hello", conversation_id=given)
     assert sessions() == {expected}
 
 
 def test_an_inner_agent_is_in_the_outer_session(traced, sessions, script, call):
-    """A delegate called in a tool has the outer session and hangs below the tool (PA-13)."""
+    """A delegate called in a tool has the outer session and hangs below the tool."""
     inner = Agent(TestModel(custom_output_text="inner"), name="inner")
     outer = Agent(script([call("delegate")], "done"), name="outer")
 
@@ -200,7 +200,7 @@ def test_an_inner_agent_is_in_the_outer_session(traced, sessions, script, call):
 
 @pytest.mark.usefixtures("run_with_conversation")
 def test_an_inner_explicit_id_never_splits_a_trace(traced, sessions, script, call):
-    """An inner run's own id is kept as an attribute; the trace keeps its one session (PA-14)."""
+    """An inner run's own id is kept as an attribute; the trace keeps its one session."""
     inner = Agent(TestModel(custom_output_text="inner"), name="inner")
     outer = Agent(script([call("delegate")], "done"), name="outer")
 
@@ -217,7 +217,7 @@ def test_an_inner_explicit_id_never_splits_a_trace(traced, sessions, script, cal
 
 
 def test_an_inner_block_is_a_linked_trace_of_its_own(traced, script, call):
-    """A block of another session inside a tool starts a trace of its own, linked to the tool (PA-14, PA-69)."""
+    """A block of another session inside a tool starts a trace of its own, linked to the tool."""
     inner = Agent(TestModel(custom_output_text="inner"), name="inner")
     outer = Agent(script([call("delegate")], "done"), name="outer")
 
@@ -236,7 +236,7 @@ def test_an_inner_block_is_a_linked_trace_of_its_own(traced, script, call):
 
 
 async def test_a_direct_request_is_in_the_session(traced, sessions):
-    """A model request without an agent is under the block (PA-15)."""
+    """A model request without an agent is under the block."""
     with lai.bind_session(A):
         await direct.model_request(TestModel(), [ModelRequest(parts=[UserPromptPart("hello")])])
     assert sessions() == {A}
@@ -261,7 +261,7 @@ def test_history_of_a_named_conversation_names_the_session(traced, sessions, age
 
 @pytest.mark.usefixtures("run_with_conversation")
 def test_stored_messages_carry_the_bound_session(traced, sessions, agent):
-    """Messages of a run in a block carry the session, so that another process can go on with them (PA-31)."""
+    """Messages of a run in a block carry the session, so that another process can go on with them."""
     from pydantic_ai.messages import ModelMessagesTypeAdapter
 
     with lai.bind_session(A):
@@ -274,7 +274,7 @@ def test_stored_messages_carry_the_bound_session(traced, sessions, agent):
 
 @pytest.mark.usefixtures("run_with_conversation")
 def test_without_a_session_pydantic_ai_makes_its_ids_as_ever(traced, agent):
-    """Nothing is handed to PydanticAI where no session is bound (PA-35)."""
+    """Nothing is handed to PydanticAI where no session is bound."""
     first, second = agent.run_sync("one"), agent.run_sync("two")
     assert uuid.UUID(first.conversation_id).version == 7
     assert first.conversation_id != second.conversation_id
@@ -307,7 +307,7 @@ def test_one_agent_alone(captured, sessions, instrumented_by):
 
 
 def test_the_session_before_is_back_after_a_run(traced, agent):
-    """After a run, also a failed one, the session is what it was (PA-30)."""
+    """After a run, also a failed one, the session is what it was."""
     with lai.bind_session(A):
         agent.run_sync("hello", metadata={"session_id": B})
         assert lai.current_session_id() == A
