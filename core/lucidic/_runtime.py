@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -44,7 +43,6 @@ class Runtime:
         self._lock = threading.RLock()
         self._provider: TracerProvider | None = None
         self._adopted: dict[int, Any] = {}
-        self._unattributed = itertools.count()
         self._exit_registered = False
         self.instrumentations: dict[str, Instrumentation] = {}
         """What ``providers=[…]`` and ``threading`` have switched on, until ``shutdown()``."""
@@ -57,7 +55,6 @@ class Runtime:
             init_ids=self.lifecycle.init_ids,
             session_from=lambda: self.settings.session_from,
             on_session=self._on_session,
-            on_unattributed=self._on_unattributed,
         )
 
     @property
@@ -83,11 +80,6 @@ class Runtime:
     def has_exporter(self) -> bool:
         """True once something was recorded in this process."""
         return self._exporter is not None
-
-    @property
-    def unattributed(self) -> int:
-        """How many spans of this process had no session."""
-        return int(repr(self._unattributed)[6:-1])
 
     def span_started(self, span: Any) -> None:
         """Pass a started span on to the exporter."""
@@ -234,9 +226,6 @@ class Runtime:
 
     def _on_session(self, session_id: str, source: str) -> None:
         self.lifecycle.seen(session_id, source, auto_end=self.settings.auto_end)
-
-    def _on_unattributed(self) -> None:
-        next(self._unattributed)
 
 
 def _roomy(tracer: Tracer) -> Tracer:

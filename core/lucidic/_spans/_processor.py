@@ -81,14 +81,12 @@ class StampProcessor(SpanProcessor):
         init_ids: Callable[[], tuple[str, ...]],
         session_from: Callable[[], SessionFrom],
         on_session: Callable[[str, str], None],
-        on_unattributed: Callable[[], None],
     ) -> None:
         self._recorder = recorder
         self._privacy = privacy
         self._init_ids = init_ids
         self._session_from = session_from
         self._on_session = on_session
-        self._on_unattributed = on_unattributed
         self.enabled = True
         self._open: WeakValueDictionary[int, SpanState] = WeakValueDictionary()
 
@@ -178,7 +176,6 @@ class StampProcessor(SpanProcessor):
         if not plan.stamped and (attributes := session_attributes(decision, span.attributes or {}, context)):
             span.set_attributes(attributes)
         if session_id is None:
-            self._on_unattributed()
             return
         if trace_state.session_id is None:
             trace_state.session_id = session_id
