@@ -28,7 +28,7 @@ class _State:
 state = _State()
 
 
-def log_once_a_minute(site: str, message: str, *args: object, exc_info: bool = False) -> None:
+def log_once_a_minute(site: str, message: str, *args: object, exc_info: BaseException | None = None) -> None:
     """Log a warning for ``site``, at most once a minute."""
     now = state.monotonic()
     last = state.last_logged.get(site)
@@ -36,6 +36,20 @@ def log_once_a_minute(site: str, message: str, *args: object, exc_info: bool = F
         return
     state.last_logged[site] = now
     logger.warning(message, *args, exc_info=exc_info)
+
+
+def swallow(site: str, error: Exception) -> None:
+    """Do what ``guarded`` does with an exception, for the two callbacks that run for every span.
+
+    An ``except`` clause costs nothing where nothing is raised; a ``with`` block makes an object each time.
+    """
+    if state.reraise:
+        raise error
+    _log(site, error)
+
+
+def _log(site: str, error: BaseException) -> None:
+    log_once_a_minute(site, "lucidic: internal error in %s; the program goes on", site, exc_info=error)
 
 
 class guarded:  # noqa: N801  # reads as a statement: `with guarded("site"):`
@@ -60,9 +74,7 @@ class guarded:  # noqa: N801  # reads as a statement: `with guarded("site"):`
             return False
         if not isinstance(error, Exception) or state.reraise:
             return False
-        log_once_a_minute(
-            self.site, "lucidic: internal error in %s; the program goes on", self.site, exc_info=True
-        )
+        _log(self.site, error)
         return True
 
     def __call__(self, function: _F) -> _F:

@@ -188,8 +188,7 @@ class LifecycleManager:
                 for session_id in self.open_ids():
                     self.before_end(session_id)
             for state in open_spans:
-                if is_open(state.span):
-                    end_incomplete(state, "the process ended")
+                end_incomplete(state, "the process ended")
             with self._lock:
                 ending = [session.session_id for session in self._open.values() if session.auto_end]
             fields = _uncaught() if capture_uncaught else {}
@@ -254,9 +253,11 @@ def end_incomplete(state: SpanState, why: str) -> None:
     """End a span that nobody ended, as what it is."""
     from opentelemetry.trace import Status, StatusCode
 
-    state.span.set_attribute(keys.INCOMPLETE, value=True)
-    state.span.set_status(Status(StatusCode.ERROR, why))
-    state.span.end()
+    span = state.span
+    if is_open(span):
+        span.set_attribute(keys.INCOMPLETE, value=True)
+        span.set_status(Status(StatusCode.ERROR, why))
+        span.end()
 
 
 def _uncaught() -> dict[str, JSONValue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable
@@ -236,7 +237,9 @@ def _roomy(tracer: Tracer) -> Tracer:
     """
     limits = getattr(tracer, "_span_limits", None)
     if isinstance(limits, SpanLimits) and limits.max_span_attributes == _OTEL_DEFAULT_LIMIT:
-        tracer._span_limits = _limits()  # type: ignore[attr-defined]  # looked up on the line above
+        wider = copy.copy(limits)
+        wider.max_span_attributes = _limits().max_span_attributes
+        tracer._span_limits = wider  # type: ignore[attr-defined]  # looked up above
     return tracer
 
 

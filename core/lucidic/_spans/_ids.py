@@ -42,7 +42,9 @@ def with_chosen_ids(tracer: Tracer) -> Tracer:
     The id generator belongs to the tracer of our scope alone, so nobody else's traces are touched.
     """
     if isinstance(tracer, SDKTracer) and not isinstance(tracer.id_generator, _ChosenIds):
-        tracer.id_generator = _ChosenIds(tracer.id_generator)
+        # OpenInference's tracer is a proxy of the SDK's, whose generator it uses.
+        inner: SDKTracer = getattr(tracer, "__wrapped__", tracer)
+        inner.id_generator = _ChosenIds(tracer.id_generator)
     return tracer
 
 

@@ -15,12 +15,13 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status
 from typing_extensions import override
 
 from lucidic import _binding
-from lucidic._guard import guarded
+from lucidic._guard import swallow
 from lucidic._ids import UNKNOWN, framework_id
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
 from lucidic._spans._privacy import Privacy
+from lucidic._spans._put import plain
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
 from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
 
@@ -30,12 +31,13 @@ PLAN_KEY: Final = "lucidic.plan"
 
 _CONTEXT_ATTRIBUTES = (SpanAttributes.USER_ID, SpanAttributes.METADATA, SpanAttributes.TAG_TAGS)
 """What ``using_attributes`` puts on every span; context keys and attributes have the same names."""
-_PROMPT_ATTRIBUTES = (
+_MODEL_CALL_ATTRIBUTES = (
+    *_CONTEXT_ATTRIBUTES,
     SpanAttributes.LLM_PROMPT_TEMPLATE,
     SpanAttributes.LLM_PROMPT_TEMPLATE_VERSION,
     SpanAttributes.LLM_PROMPT_TEMPLATE_VARIABLES,
 )
-"""What ``using_attributes`` puts on model calls only."""
+"""What ``using_attributes`` puts on model calls."""
 
 
 class Recorder(Protocol):
@@ -94,7 +96,7 @@ class StampProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         if not self.enabled:
             return
-        with guarded("on_start"):
+        try:
             context = otel_context.get_current() if parent_context is None else parent_context
             if context.get(_SUPPRESS_INSTRUMENTATION_KEY):
                 return
@@ -104,21 +106,27 @@ class StampProcessor(SpanProcessor):
             self._stamp(span, plan, context)
             if not plan.provisional:
                 self._recorder.span_started(span)
+        except Exception as error:  # noqa: BLE001  # the guard's: nothing reaches the caller
+            swallow("on_start", error)
 
     @override
     def on_end(self, span: ReadableSpan) -> None:
-        with guarded("on_end"):
+        try:
             if span.context is None:
                 return
             state = self._open.pop(span.context.span_id, None)
             if state is None:
                 return  # started before us, or under suppress_tracing
+            # The live span refers to its state: without this the two would wait for the garbage collector.
+            state.span = span
             span = _with_one_id(span, state)
-            attributes = span.attributes or {}
+            attributes = plain(span.attributes)
             if has_tokens(attributes) and counted_above(state):
                 span = _copy(span, attributes=without_tokens(attributes))
             privacy = state.privacy or self._privacy()
             self._recorder.span_ended(_private_copy(span, state.masked, privacy) if privacy.active else span)
+        except Exception as error:  # noqa: BLE001  # the guard's: nothing reaches the caller
+            swallow("on_end", error)
 
     @override
     def shutdown(self) -> None:
@@ -173,8 +181,11 @@ class StampProcessor(SpanProcessor):
         state.provisional = plan.provisional
         remember(span, state)
         self._open[span.context.span_id] = state
-        if not plan.stamped and (attributes := session_attributes(decision, span.attributes or {}, context)):
-            span.set_attributes(attributes)
+        if not plan.stamped:
+            own = plain(span.attributes)
+            kind = own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
+            if attributes := session_attributes(decision, kind, own, context):
+                span.set_attributes(attributes)
         if session_id is None:
             return
         if trace_state.session_id is None:
@@ -183,20 +194,20 @@ class StampProcessor(SpanProcessor):
         self._on_session(session_id, source_of(decision))
 
 
-def session_attributes(decision: Decision, own: Mapping[str, Any], context: Context) -> dict[str, Any]:
+def session_attributes(
+    decision: Decision, kind: object, own: Mapping[str, Any], context: Context
+) -> dict[str, Any]:
     """Return what a span gets at its start: the ids, and what blocks set.
 
     Args:
         decision: Whose session it is.
+        kind: The span's OpenInference kind.
         own: What the span says itself; it is nearer and counts.
         context: The context in which the span starts.
 
     """
-    wanted: tuple[str, ...] = _CONTEXT_ATTRIBUTES
-    if own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND) == "LLM":
-        wanted += _PROMPT_ATTRIBUTES
     attributes: dict[str, Any] = {}
-    for name in wanted:
+    for name in _MODEL_CALL_ATTRIBUTES if kind == "LLM" else _CONTEXT_ATTRIBUTES:
         if name not in own and (value := _binding.attribute(name, context)) is not None:
             attributes[name] = value
     for unused in decision.unused:
@@ -214,7 +225,8 @@ def source_of(decision: Decision) -> str:
 
 
 def _same_trace(parent: SpanState, span: Span) -> bool:
-    return bool(parent.span.get_span_context().trace_id == span.context.trace_id)
+    context = parent.span.get_span_context()
+    return context is not None and context.trace_id == span.context.trace_id
 
 
 def _explicit_id(span: Span) -> tuple[FrameworkID, ...]:
@@ -243,7 +255,7 @@ def _with_one_id(span: ReadableSpan, state: SpanState) -> ReadableSpan:
     A stamped session stays; what was set over it is kept under a key of its own. A span without one takes
     what was set, for itself alone, unless its trace belongs to another session.
     """
-    attributes = span.attributes or {}
+    attributes = plain(span.attributes)
     stamped = state.session_id
     if stamped is not None and (
         stamped == attributes.get(keys.LUCIDIC_SESSION_ID)

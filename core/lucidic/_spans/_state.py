@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -49,7 +49,8 @@ class SpanState:
         trace_state: TraceState,
         keyed: str | None,
     ) -> None:
-        self.span = span
+        self.span: Span | ReadableSpan = span
+        """The live span; once it has ended what is left of it, which does not refer back to this state."""
         self.session_id = session_id
         self.parent = parent
         self.trace = trace_state
@@ -91,6 +92,6 @@ def current_state(context: Context | None = None) -> SpanState | None:
     return state_of(trace.get_current_span(context))
 
 
-def is_open(span: Span) -> bool:
+def is_open(span: object) -> TypeGuard[Span]:
     """Tell whether the span has not ended yet."""
     return isinstance(span, ReadableSpan) and span.end_time is None

@@ -20,13 +20,14 @@ from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import PLAN_KEY, Plan, session_attributes
-from lucidic._spans._state import SpanState, current_state, is_open, state_of
+from lucidic._spans._put import put_attributes
+from lucidic._spans._state import SpanState, is_open, state_of
 
 
 KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
-_KEPT_LAST = (*keys.SESSION_KEYS, KIND, SpanAttributes.INPUT_VALUE, SpanAttributes.OUTPUT_VALUE)
-"""OpenTelemetry drops the oldest attribute at its limit: these are set again before the end."""
+_ROOT_IO = (SpanAttributes.INPUT_VALUE, SpanAttributes.OUTPUT_VALUE)
 _SMALLEST_LIMIT = 100
+_OK: Final = Status(StatusCode.OK)
 
 
 class LiveSpan:
@@ -34,13 +35,21 @@ class LiveSpan:
 
     __slots__ = ("_children", "_kept", "_parent", "_privacy", "_set", "_span", "context", "state")
 
-    def __init__(self, span: Span, context: Context, privacy: Privacy, parent: LiveSpan | None) -> None:
+    def __init__(
+        self,
+        span: Span,
+        context: Context,
+        privacy: Privacy,
+        parent: LiveSpan | None,
+        kept: dict[str, Any] | None = None,
+    ) -> None:
         self._span = span
         self._privacy = privacy
         self._parent = parent
         self._children: dict[int, LiveSpan] = {}
-        self._kept: dict[str, Any] = {}
-        self._set = 0
+        # OpenTelemetry drops the oldest attribute at its limit: ids, kind and root I/O are set again at the end.
+        self._kept: dict[str, Any] = {} if kept is None else kept
+        self._set = len(self._kept)
         self.context = context
         """An OpenTelemetry context in which this span is current, for the user code below it."""
         self.state = state_of(span)
@@ -65,16 +74,14 @@ class LiveSpan:
     def set(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes, masked; ``None`` values are left out."""
         if attributes and self._span.is_recording():
-            clean = self._clean(attributes)
-            self.note(clean)
-            self._span.set_attributes(clean)
+            self._put(self._clean(attributes))
 
-    def note(self, attributes: Mapping[str, Any]) -> None:
-        """Remember what must be set again at the end if the span holds more than its limit."""
-        self._set += len(attributes)
-        for key in _KEPT_LAST:
-            if key in attributes:
-                self._kept[key] = attributes[key]
+    def _put(self, clean: dict[str, Any]) -> None:
+        self._set += len(clean)
+        for key in _ROOT_IO:
+            if key in clean:
+                self._kept[key] = clean[key]
+        put_attributes(self._span, clean)
 
     def rename(self, name: str) -> None:
         """Change the span's name."""
@@ -127,10 +134,9 @@ class LiveSpan:
         if session_id is None or not self._span.is_recording():
             return
         given = below.span.attributes if isinstance(below.span, ReadableSpan) else None
-        self.set(
-            {keys.SESSION_SOURCE: (given or {}).get(keys.SESSION_SOURCE)}
-            | dict.fromkeys(keys.SESSION_KEYS, session_id)
-        )
+        ids = dict.fromkeys(keys.SESSION_KEYS, session_id)
+        self._kept.update(ids)
+        self.set({keys.SESSION_SOURCE: (given or {}).get(keys.SESSION_SOURCE), **ids})
         self.context = Context({**self.context, _binding.SESSION_KEY: session_id})
 
     def end(
@@ -154,7 +160,8 @@ class LiveSpan:
             self._forget()
             return
         with guarded("span end"):
-            self._end_children(end_time)
+            if self._children:
+                self._end_children(end_time)
             if attributes:
                 self.set(attributes)
             if isinstance(error, BaseException):
@@ -163,8 +170,9 @@ class LiveSpan:
             elif error is not None:
                 self._fail(error)
             elif ok:
-                self._span.set_status(Status(StatusCode.OK))
-            self._keep_last()
+                self._span.set_status(_OK)
+            if self._set >= _SMALLEST_LIMIT:
+                self._span.set_attributes(self._kept)
         self._span.end(end_time)
         self._forget()
 
@@ -184,10 +192,6 @@ class LiveSpan:
     def _end_children(self, end_time: int | None) -> None:
         for child in list(self._children.values()):
             child.end(ok=False, attributes={keys.INCOMPLETE: True}, end_time=end_time)
-
-    def _keep_last(self) -> None:
-        if self._set >= _SMALLEST_LIMIT:
-            self._span.set_attributes(self._kept)
 
     def _clean(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in attributes.items() if value is not None}
@@ -245,14 +249,14 @@ class AdapterTracer:
         base = _binding.cleaned(parent) if isinstance(parent, Context) else current
         if base.get(_SUPPRESS_INSTRUMENTATION_KEY) or current.get(_SUPPRESS_INSTRUMENTATION_KEY):
             return LiveSpan(trace.INVALID_SPAN, base, self._privacy(), None)
+        values: dict[str, Any] = dict(base)
         if isinstance(parent, LiveSpan):
             above: LiveSpan | None = parent
-            start_in = Context({**base, _binding.SPAN_KEY: parent.span})
+            values[_binding.SPAN_KEY] = parent.span
             state = parent.state
         else:
             above = None
-            start_in = _without_stale_span(base)
-            state = current_state(start_in)
+            state = _pass_over_stale_span(values)
         decision, around = decide(
             base,
             state,
@@ -261,75 +265,70 @@ class AdapterTracer:
             framework=framework,
             session_from=self._session_from(),
         )
-        return self._start(
-            name,
-            kind,
-            start_in,
-            above,
-            state,
+        link_list = [Link(link) for link in links]
+        if _must_split(state, decision.session_id):
+            link_list.append(_left(values[_binding.SPAN_KEY].get_span_context()))
+            values[_binding.SPAN_KEY] = trace.INVALID_SPAN
+            state = above = None
+        elif isinstance(left := values.get(_binding.LEFT_KEY), SpanContext) and left.is_valid:
+            span_here = values.get(_binding.SPAN_KEY)
+            if span_here is None or not span_here.get_span_context().is_valid:
+                link_list.append(_left(left))
+        values[PLAN_KEY] = Plan(
             decision,
-            around.keyed,
-            attributes,
-            links,
-            start_time,
+            parent=state,
+            trace_state=None if state is None else state.trace,
+            keyed=decision.session_id or around.keyed,
+            stamped=True,
             provisional=provisional,
         )
+        return self._start(name, kind, values, above, decision, attributes, link_list, start_time)
 
     def _start(
         self,
         name: str,
         kind: str,
-        start_in: Context,
+        values: dict[str, Any],
         above: LiveSpan | None,
-        state: SpanState | None,
         decision: Decision,
-        keyed: str | None,
         attributes: Mapping[str, Any] | None,
-        links: Iterable[SpanContext],
+        links: list[Link],
         start_time: int | None,
-        *,
-        provisional: bool,
     ) -> LiveSpan:
-        link_list = [Link(link) for link in links]
-        session_id = decision.session_id
-        found = start_in.get(_binding.LEFT_KEY)
-        left = found if isinstance(found, SpanContext) and found.is_valid else None
-        if _must_split(state, session_id):
-            left = trace.get_current_span(start_in).get_span_context()
-            start_in = trace.set_span_in_context(trace.INVALID_SPAN, start_in)
-            state = above = None
-        if left is not None and not trace.get_current_span(start_in).get_span_context().is_valid:
-            link_list.append(Link(left, {"lucidic.link": "left_session"}))
-        keyed = session_id or keyed
-        plan = Plan(
-            decision,
-            parent=state,
-            trace_state=None if state is None else state.trace,
-            keyed=keyed,
-            stamped=True,
-            provisional=provisional,
+        """Start the span in the context of ``values``, and make of them the context of what runs below it."""
+        given = (
+            {} if not attributes else {key: value for key, value in attributes.items() if value is not None}
         )
+        start_in = Context(values)
+        essential = {KIND: kind, **session_attributes(decision, kind, given, start_in)}
         privacy = self._privacy()
-        first: dict[str, Any] = {KIND: kind}
-        if attributes:
-            first.update((key, value) for key, value in attributes.items() if value is not None)
-        first.update(session_attributes(decision, first, start_in))
         if privacy.active:
-            first = privacy.attributes(first)
+            essential, given = privacy.attributes(essential), privacy.attributes(given)
         span = self._tracer().start_span(
             name,
-            context=Context({**start_in, PLAN_KEY: plan}),
+            context=start_in,
             kind=SpanKind.INTERNAL,
-            attributes=first,
-            links=link_list,
+            attributes=essential,
+            links=links,
             start_time=start_time,
         )
-        live = LiveSpan(span, _context_below(start_in, span, session_id), privacy, above)
-        live.note(first)
+        del values[PLAN_KEY]
+        values.pop(_binding.LEFT_KEY, None)
+        values[_binding.SPAN_KEY] = span
+        if decision.session_id is None:
+            values.pop(_binding.SESSION_KEY, None)
+        else:
+            values[_binding.SESSION_KEY] = decision.session_id
+        live = LiveSpan(span, Context(values), privacy, above, essential)
         if privacy.active and live.state is not None:
             live.state.privacy = privacy
-            live.state.masked.update(first)
+            live.state.masked.update(essential, given)
+        live._put(given)
         return live
+
+
+def _left(context: SpanContext) -> Link:
+    return Link(context, {"lucidic.link": "left_session"})
 
 
 def _must_split(parent: SpanState | None, session_id: str | None) -> bool:
@@ -342,41 +341,31 @@ def _must_split(parent: SpanState | None, session_id: str | None) -> bool:
     )
 
 
-def _context_below(start_in: Context, span: Span, session_id: str | None) -> Context:
-    values: dict[str, object] = {**start_in, _binding.SPAN_KEY: span}
-    values.pop(_binding.LEFT_KEY, None)
-    if session_id is None:
-        values.pop(_binding.SESSION_KEY, None)
-    else:
-        values[_binding.SESSION_KEY] = session_id
-    return Context(values)
-
-
-def _without_stale_span(context: Context) -> Context:
+def _pass_over_stale_span(values: dict[str, Any]) -> SpanState | None:
     """Pass over an ended current span: a generator was closed elsewhere and left it behind.
 
-    Only where an open span above it is known; a task that outlives its parent keeps it.
+    Only where an open span above it is known; a task that outlives its parent keeps it. Returns the state of the
+    span that is current then.
     """
-    state = current_state(context)
-    step = state
+    step = state = state_of(values.get(_binding.SPAN_KEY))
     while step is not None and not is_open(step.span):
         step = step.parent
     if step is None or step is state:
-        return context
-    return trace.set_span_in_context(step.span, context)
+        return state
+    values[_binding.SPAN_KEY] = step.span
+    return step
 
 
 def deepest(*candidates: LiveSpan | Span | None) -> Span | None:
     """Return the span that lies below the others in the tree; an open span beats an ended one."""
     best: SpanState | None = None
+    found: Span | None = None
     for candidate in candidates:
         span = candidate.span if isinstance(candidate, LiveSpan) else candidate
         state = None if span is None else state_of(span)
-        if state is None or not is_open(state.span):
-            continue
-        if best is None or state.is_inside(best):
-            best = state
-    return None if best is None else best.span
+        if state is not None and is_open(state.span) and (best is None or state.is_inside(best)):
+            best, found = state, state.span
+    return found
 
 
 def _text_of(error: BaseException) -> str:
