@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick matrix lint format clean
+.PHONY: demo test quick matrix docs lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
@@ -19,6 +19,10 @@ quick: $(READY)
 
 matrix: $(READY)
 	$(BIN)/python -m tests.attribution
+
+docs: $(READY)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,4 +42,4 @@ $(READY): pyproject.toml requirements/constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
