@@ -118,8 +118,7 @@ class Runtime:
                 if id(given) not in self._adopted:
                     given.add_span_processor(self.processor)
                     self._adopted[id(given)] = given
-                    if self.settings.threading:
-                        self.use_provider("threading")  # here, because a block alone needs no init()
+                    self._carry_through_threads()  # here, because a block alone needs no init()
         return given
 
     def _own(self, existing: object) -> TracerProvider:
@@ -142,6 +141,8 @@ class Runtime:
         privacy: Privacy | None = None,
     ) -> AdapterTracer:
         """Make the tracer of an adapter; it follows ``shutdown()`` and a new ``init()``."""
+        # Before the first span: OpenInference's own block may hand a thread its context by then.
+        self._carry_through_threads()
         cached: list[tuple[Any, Tracer]] = []
 
         def current_tracer() -> Tracer:
@@ -210,6 +211,10 @@ class Runtime:
         with self._lock:
             if name not in self.instrumentations:
                 self.instrumentations[name] = instrument(name)
+
+    def _carry_through_threads(self) -> None:
+        if self.settings.threading:
+            self.use_provider("threading")
 
     def forked(self) -> None:
         """Begin anew in a forked child; what the parent has open is the parent's to end."""
