@@ -128,6 +128,8 @@ def _size(path: Path) -> int:
 
 
 def book_names(spool: Path) -> list[str]:
-    """List the sinks that have a book."""
-    folder = spool / FOLDER
-    return sorted(path.stem for path in folder.glob("*.jsonl")) if folder.is_dir() else []
+    """List the sinks that have a book; none if the folder cannot be read."""
+    try:
+        return sorted(path.stem for path in (spool / FOLDER).glob("*.jsonl"))
+    except OSError:
+        return []

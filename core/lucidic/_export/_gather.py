@@ -14,7 +14,7 @@ from lucidic._export._options import ExportOptions
 from lucidic._export._payload import Origin, SpanEntry, unpack_origin, unpack_session, unpack_span
 from lucidic._export._reader import Record, SegmentReader
 from lucidic._export._segment import ORIGIN, SESSION, SPAN, is_open, read_header, segments
-from lucidic._export._sink import Batch
+from lucidic._export._sink import Batch, Outcome
 from lucidic._records import SessionRecord
 
 
@@ -132,3 +132,32 @@ def advance(book: Book, found: Gathered, taken: int, now_ns: Callable[[], int] =
     if everything:
         for name in found.finished:
             book.at(name).done_ns = now_ns()
+
+
+def account(book: Book, found: Gathered, outcome: Outcome) -> None:
+    """Enter into a sink's book what it said of a batch."""
+    taken = found.items[: outcome.taken]
+    if not outcome.rejected and not outcome.dropped:
+        for item, (name, _end) in zip(taken, found.ends, strict=False):
+            if isinstance(item, SpanEntry):
+                book.at(name).delivered += 1
+        advance(book, found, outcome.taken)
+        return
+    refused = {id(entry) for entry, _reason in outcome.refused}
+    dropped = {id(entry): reason for entry, reason in outcome.dropped}
+    # Of a partial success the number is known, and not which spans they are.
+    unnamed = outcome.rejected - len(refused)
+    for item, (name, _end) in zip(taken, found.ends, strict=False):
+        if not isinstance(item, SpanEntry):
+            continue
+        position = book.at(name)
+        if id(item) in refused:
+            position.rejected += 1
+        elif id(item) in dropped:
+            position.drop(dropped[id(item)])
+        elif unnamed > 0:
+            unnamed -= 1
+            position.rejected += 1
+        else:
+            position.delivered += 1
+    advance(book, found, outcome.taken)

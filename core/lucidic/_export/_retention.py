@@ -37,9 +37,12 @@ class Tombstone:
 
 def read_tombstones(spool: Path) -> list[Tombstone]:
     """Read what was dropped; a damaged file is passed over."""
-    folder = spool / FOLDER
-    found = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+    found: list[Tombstone] = []
+    try:
+        paths = sorted((spool / FOLDER).glob("*.json"))
+    except OSError:
+        return found
+    for path in paths:
         with contextlib.suppress(OSError, ValueError, TypeError):
             content: dict[str, Any] = json.loads(path.read_bytes())
             found.append(Tombstone(**{**content, "sinks": tuple(content["sinks"])}))

@@ -35,6 +35,8 @@ ORIGIN: Final = 1
 SPAN: Final = 2
 START: Final = 3
 SESSION: Final = 4
+ENDED: Final = 5
+"""Trace and span id of a span whose end is not in the journal, because every sink had it while it could not be written."""
 
 FRAME = struct.Struct("<4sII")
 BODY = struct.Struct("<BI")
