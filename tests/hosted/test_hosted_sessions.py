@@ -185,7 +185,7 @@ def test_httpx_is_not_imported_by_a_thread_of_ours(tmp_path):
     )
     whole = "[make(runtime().settings) for make in CONFIGURED]; assert hasattr(sys.modules['httpx'], 'URL')"
     never = (
-        "lai.add_sink(otlp('http://127.0.0.1:1')); lai.create_step('s'); lai.end_step(); lai.flush(0.5)\n"
+        "lai.init(); lai.add_sink(otlp('http://127.0.0.1:1')); lai.create_step('s'); lai.end_step(); lai.flush(0.5)\n"
         "assert 'httpx' not in sys.modules"
     )
     environment = {
