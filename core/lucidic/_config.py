@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ class Settings:
 
     Attributes:
         home: Folder of the journal and the local store (``LUCIDIC_HOME``; default: ``lucidic`` in the
-            XDG state folder).
+            XDG state folder; in AWS Lambda in the temporary folder, the only one that can be written).
         api_key: Key of the hosted API (``LUCIDIC_API_KEY``); without it everything stays local.
         agent_id: Agent at the hosted API (``LUCIDIC_AGENT_ID``).
         otlp_endpoint: OTLP/HTTP base address (``LUCIDIC_OTLP_ENDPOINT``, else the standard
@@ -116,8 +117,10 @@ class Settings:
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the state by the XDG base directory specification."""
+    """Return the folder of the state by the XDG base directory specification, where there is a home to write to."""
     base = environ.get("XDG_STATE_HOME")
+    if not base and environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+        return Path(tempfile.gettempdir()) / "lucidic"
     root = Path(base) if base else Path(environ.get("HOME") or Path.home()) / ".local" / "state"
     return root / "lucidic"
 

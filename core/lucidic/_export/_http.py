@@ -22,6 +22,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 
 CONNECT_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 30.0
+"""Seconds after which an idle connection is not used again: gateways forget it without a word, most after a minute."""
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
@@ -86,6 +88,7 @@ class HTTPClient:
         self._trust = trust
         self._connection: http.client.HTTPConnection | None = None
         self._target: tuple[str, str] = ("", "")
+        self._used = (0.0, 0.0)
 
     def close(self) -> None:
         """Close the connection."""
@@ -93,6 +96,9 @@ class HTTPClient:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close()
+
+    def _is_old(self) -> bool:
+        return any(now - then > IDLE_SECONDS for now, then in zip(_clocks(), self._used, strict=True))
 
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, until: float, limit: int
@@ -132,6 +138,7 @@ class HTTPClient:
             self.close()
         if answer.length:
             raise http.client.IncompleteRead(content, answer.length)
+        self._used = _clocks()
         return Response(answer.status, {key.lower(): value for key, value in answer.getheaders()}, content)
 
     def _connect(
@@ -140,7 +147,12 @@ class HTTPClient:
         target = (url.scheme, url.netloc)
         known = self._connection
         sock = known.sock if known is not None and self._target == target else None
-        if known is not None and isinstance(sock, _Deadline) and not _is_stale(sock.sock):
+        if (
+            known is not None
+            and isinstance(sock, _Deadline)
+            and not self._is_old()
+            and not _is_stale(sock.sock)
+        ):
             sock.until = until
             return known
         self.close()
@@ -158,6 +170,11 @@ class HTTPClient:
         made.sock = _Deadline(made.sock, until)
         self._connection, self._target = made, target
         return made
+
+
+def _clocks() -> tuple[float, float]:
+    # While a machine sleeps or a function is frozen, one of them stands still, and which one is the platform's choice.
+    return time.monotonic(), time.time()
 
 
 def _is_stale(sock: socket.socket) -> bool:

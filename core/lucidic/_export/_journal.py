@@ -92,7 +92,12 @@ class Journal:
 
     def _write(self, kind: int, payload: bytes, key: bytes, definition: bytes) -> None:
         segment = self._slots.get(self._generation) or self._open(self._generation)
-        self._append(segment, kind, payload, key, definition)
+        if key in segment.origins:
+            segment.append(kind, payload)
+            if kind == SPAN:
+                self.written.add()
+        else:
+            self._append(segment, kind, payload, key, definition)
         if segment.size >= self._options.segment_bytes:
             self.rotate(segment)
 

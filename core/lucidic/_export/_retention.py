@@ -54,6 +54,16 @@ def known_segments(spool: Path) -> set[str]:
     return {*segments(spool), *(stone.segment for stone in read_tombstones(spool))}
 
 
+def fold_gone(book: Book, spool: Path) -> None:
+    """Fold the positions of segments that are gone; usually there is none, and one look at the folder tells.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    if book.positions.keys() - segments(spool):
+        book.fold(known_segments(spool))
+
+
 def sweep(
     spool: Path,
     counts: Mapping[str, SegmentCount],

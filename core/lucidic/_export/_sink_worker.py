@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from lucidic._export._ledger import SinkState
 from lucidic._export._memory import Claim, Memory
 from lucidic._export._options import ExportOptions
 from lucidic._export._quarantine import quarantine
-from lucidic._export._retention import known_segments
+from lucidic._export._retention import fold_gone
 from lucidic._export._sink import Answer, Batch, Outcome, Renewable, Sink, span_count
 from lucidic._export._worker import Worker
 
@@ -195,11 +194,12 @@ class SinkWorker(Worker):
     def _save(self) -> None:
         # On a full disk the book in memory still counts; after a crash one batch more is sent again.
         try:
-            self._book.fold(known_segments(self._spool))
-            entered = self._with_aside(copy.deepcopy(self._book))
+            fold_gone(self._book, self._spool)
+            entered = self._with_aside(self._book.copy())
             self._shown = entered
             write_book(self._spool, self.name, entered)
         except OSError as error:
             self._book.note = f"The book cannot be written: {error}"
             return
-        self._book, self._aside = copy.deepcopy(entered), Book()
+        if self._aside.positions:
+            self._book, self._aside = entered.copy(), Book()
