@@ -16,8 +16,7 @@ from receiver import Receiver
 
 import lucidic as lai
 from lucidic import sinks
-from lucidic._export import Exporter, ExportOptions
-from lucidic._export import _http
+from lucidic._export import Exporter, ExportOptions, _http
 from lucidic._export._otlp import OTLPSink
 from lucidic._export._otlp_config import OTLPConfig
 from lucidic.errors import ConfigurationError
