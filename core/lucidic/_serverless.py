@@ -86,9 +86,10 @@ def _flush(timeout: float) -> None:
 
 def _time_left(timeout: float, arguments: tuple[Any, ...]) -> float:
     with guarded("flush_on_return"):
+        argument: Any
         for argument in arguments:
             # Looked up on the type: an argument that answers to every name is no context.
             if callable(getattr(type(argument), "get_remaining_time_in_millis", None)):
-                left = argument.get_remaining_time_in_millis() / 1000 - _MARGIN
+                left = float(argument.get_remaining_time_in_millis()) / 1000 - _MARGIN
                 return max(0.0, min(timeout, left))
     return timeout

@@ -78,7 +78,7 @@ class _Reader(io.RawIOBase):
 class HTTPClient:
     """Post to one host at a time. Creating it connects to nothing; not for several threads.
 
-    Proxies come from the environment as ``urllib`` reads it.
+    Proxies come from the environment as ``urllib`` reads it. A forked child makes a connection of its own.
 
     Args:
         trust: Makes the TLS context at the first https connection.
@@ -89,6 +89,8 @@ class HTTPClient:
         self._connection: http.client.HTTPConnection | None = None
         self._target: tuple[str, str] = ("", "")
         self._used = (0.0, 0.0)
+        self._owner = os.getpid()
+        _import_what_requests_need()
 
     def close(self) -> None:
         """Close the connection."""
@@ -145,6 +147,9 @@ class HTTPClient:
         self, url: SplitResult, proxy: SplitResult | None, until: float
     ) -> http.client.HTTPConnection:
         target = (url.scheme, url.netloc)
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            self.close()  # the parent's; closing the copy ends nothing there
         known = self._connection
         sock = known.sock if known is not None and self._target == target else None
         if (
@@ -172,6 +177,23 @@ class HTTPClient:
         return made
 
 
+def _import_what_requests_need() -> None:
+    """Import here, in the caller's thread, what the first request imports otherwise.
+
+    A child that is forked while another thread imports a module waits for that module for ever.
+    """
+    import encodings.idna  # noqa: F401 - every look-up of a host name does
+
+    with contextlib.suppress(ImportError):
+        import certifi  # noqa: F401
+    if _has_proxies():
+        import urllib.request  # noqa: F401
+
+
+def _has_proxies() -> bool:
+    return any(name.lower().endswith("_proxy") for name in os.environ)
+
+
 def _clocks() -> tuple[float, float]:
     # While a machine sleeps or a function is frozen, one of them stands still, and which one is the platform's choice.
     return time.monotonic(), time.time()
@@ -185,7 +207,7 @@ def _is_stale(sock: socket.socket) -> bool:
 
 
 def _proxy(url: SplitResult) -> SplitResult | None:
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
+    if not _has_proxies():
         return None
     from urllib.request import getproxies_environment, proxy_bypass
 
