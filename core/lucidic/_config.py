@@ -42,6 +42,8 @@ class Settings:
             (``LUCIDIC_CAPTURE_UNCAUGHT``; default true).
         threading: Carry the session into threads and executors (``LUCIDIC_THREADING``; default true).
         exit_budget: Seconds that everything at exit may take together (``LUCIDIC_EXIT_BUDGET``; default 2).
+        fsync: Seconds of spans that a power failure may cost (``LUCIDIC_FSYNC``; default 0.5). ``always``
+            (0): each span is on the disk before its end returns; ``never`` (infinite): the system decides.
         origins: For each setting, where its value came from: ``argument``, ``env VARIABLE`` or ``default``.
 
     """
@@ -59,6 +61,7 @@ class Settings:
     capture_uncaught: bool = True
     threading: bool = True
     exit_budget: float = 2.0
+    fsync: float = 0.5
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -150,6 +153,16 @@ def _seconds(variable: str, raw: str) -> float:
     return seconds
 
 
+def _fsync(variable: str, raw: str) -> float:
+    words = {"always": 0.0, "never": float("inf")}
+    try:
+        return words[raw.strip().lower()] if raw.strip().lower() in words else _seconds(variable, raw)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"{variable} is {raw!r}; it must be a number of seconds, 'always' or 'never'."
+        ) from None
+
+
 def _session_from(variable: str, raw: str) -> SessionFrom:
     return check_session_from(raw.strip().lower(), variable)
 
@@ -179,4 +192,5 @@ _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "capture_uncaught": (("LUCIDIC_CAPTURE_UNCAUGHT",), _bool),
     "threading": (("LUCIDIC_THREADING",), _bool),
     "exit_budget": (("LUCIDIC_EXIT_BUDGET",), _seconds),
+    "fsync": (("LUCIDIC_FSYNC",), _fsync),
 }

@@ -88,6 +88,8 @@ def _setting(settings: Settings, name: str) -> dict[str, Any]:
     value = getattr(settings, name)
     if name in _SECRET:
         value = None if value is None else "set"
+    elif value == float("inf"):
+        value = "never"  # JSON has no infinity
     elif not isinstance(value, (bool, int, float, type(None))):
         value = str(value)
     return {"value": value, "origin": settings.origins[name]}

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from lucidic._export._segment import (
     ORIGIN,
     SESSION,
     SPAN,
+    START,
     Segment,
     owner_key,
     owner_label,
@@ -60,6 +62,7 @@ class Journal:
         self._slots: dict[int, Segment] = {}
         self._generation = 0
         self._side: dict[tuple[str, ...], Segment] = {}
+        self._unsynced: deque[Segment] = deque()
         self._origins: dict[tuple[int, int], tuple[bytes, bytes, object]] = {}
         self._reported = False
 
@@ -98,6 +101,8 @@ class Journal:
                 self.written.add()
         else:
             self._append(segment, kind, payload, key, definition)
+        if self._options.fsync_always and kind != START:
+            segment.sync(force=True)
         if segment.size >= self._options.segment_bytes:
             self.rotate(segment)
 
@@ -142,6 +147,7 @@ class Journal:
         self._open(generation + 1)
         failpoint("rotate")
         self._generation = generation + 1
+        self._unsynced.append(current)
         self._slots.pop(generation, None)
 
     def _fail(self, error: OSError) -> None:
@@ -210,7 +216,17 @@ class Journal:
         segment = self._side.get(left)
         if segment is None:
             segment = self._side[left] = Segment(self.folder, self._header(left))
+            self._unsynced.append(segment)
         self._append(segment, record.kind, record.payload, record.key, record.definition)
+
+    def sync(self) -> None:
+        """Ask the disk to keep what is written, in finished segments too. Not for ``on_end``."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._unsynced.popleft().sync()
+        segment = self.segment
+        if segment is not None:
+            segment.sync()
 
     def report(self) -> None:
         """Log, once each, that the journal cannot be written and that it can again."""
@@ -253,8 +269,9 @@ class Journal:
 
     def forked(self) -> None:
         """Forget the parent's segment and what it keeps in memory: both are the parent's business."""
-        for segment in (*self._slots.values(), *self._side.values()):
+        for segment in (*self._slots.values(), *self._side.values(), *self._unsynced):
             segment.abandon()
+        self._unsynced = deque()
         self._slots, self._side = {}, {}
         self._generation = 0
         self.memory.forked()

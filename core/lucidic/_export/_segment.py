@@ -167,13 +167,20 @@ class Segment:
         self.size += written
         failpoint("after-write")
 
-    def sync(self) -> None:
-        """Ask the disk to keep what is written; an error means that a power failure may cost more."""
-        if self.size == self.synced:
+    def sync(self, *, force: bool = False) -> None:
+        """Ask the disk to keep what is written; an error means that a power failure may cost more.
+
+        With ``force`` also where another thread is just asking for the same, and may not have its answer yet.
+        """
+        size = self.size
+        if size == self.synced and not force:
             return
-        self.synced = self.size
+        first, self.synced = not self.synced, size
         with contextlib.suppress(OSError):
             os.fdatasync(self.fd)
+            if first:
+                # The file's name is the folder's content, and has to be kept like the file's own.
+                _sync_folder(self.path.parent)
 
     def discard(self) -> None:
         """Delete the file: it holds nothing."""
@@ -210,6 +217,14 @@ class Segment:
         if fd >= 0:
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def is_open(path: Path) -> bool:

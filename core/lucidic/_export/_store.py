@@ -327,19 +327,26 @@ class Store:
             lock.release()
 
     @contextlib.contextmanager
-    def _read(self) -> Generator[sa.Connection]:
-        with gate.inside(), self._errors(), self._open().connect() as connection, connection.begin():
-            yield connection
+    def _connected(self, *, write: bool) -> Generator[sa.Connection]:
+        with gate.inside(), self._errors():
+            engine = self._open()
+            pool = engine.pool
+            try:
+                with (
+                    engine.connect().execution_options(lucidic_write=write) as connection,
+                    connection.begin(),
+                ):
+                    yield connection
+            finally:
+                if engine is not self._engine:
+                    # The store was closed meanwhile: this connection has come back to a pool that nobody has.
+                    pool.dispose()
 
-    @contextlib.contextmanager
-    def _write(self) -> Generator[sa.Connection]:
-        with (
-            gate.inside(),
-            self._errors(),
-            self._open().connect().execution_options(lucidic_write=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
+    def _read(self) -> contextlib.AbstractContextManager[sa.Connection]:
+        return self._connected(write=False)
+
+    def _write(self) -> contextlib.AbstractContextManager[sa.Connection]:
+        return self._connected(write=True)
 
     @contextlib.contextmanager
     def _errors(self) -> Generator[None]:
