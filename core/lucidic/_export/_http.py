@@ -99,6 +99,14 @@ class HTTPClient:
             with contextlib.suppress(OSError):
                 connection.close()
 
+    def interrupt(self) -> None:
+        """End the request that another thread waits for, as if its connection had broken; takes no lock."""
+        sock = getattr(self._connection, "sock", None)
+        if isinstance(sock, _Deadline):
+            with contextlib.suppress(OSError):
+                # Past TLS, whose own shutdown would take the connection from under the reading thread.
+                socket.socket.shutdown(sock.sock, socket.SHUT_RDWR)
+
     def _is_old(self) -> bool:
         return any(now - then > IDLE_SECONDS for now, then in zip(_clocks(), self._used, strict=True))
 

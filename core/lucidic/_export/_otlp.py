@@ -71,6 +71,10 @@ class OTLPSink:
         """Close the connections."""
         self._client.close()
 
+    def interrupt(self) -> None:
+        """See Interruptible."""
+        self._client.interrupt()
+
     def deliver(self, batch: Batch, timeout: float) -> Outcome:
         """Deliver a batch; see Sink."""
         outcome = Outcome()

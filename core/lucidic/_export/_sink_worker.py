@@ -17,11 +17,14 @@ from lucidic._export._memory import Claim, Memory
 from lucidic._export._options import ExportOptions
 from lucidic._export._quarantine import quarantine
 from lucidic._export._retention import fold_gone
-from lucidic._export._sink import Answer, Batch, Outcome, Renewable, Sink, span_count
+from lucidic._export._sink import Answer, Batch, Interruptible, Outcome, Renewable, Sink, span_count
 from lucidic._export._worker import Worker
 
 
 logger = logging.getLogger("lucidic.export")
+
+HEDGE_SECONDS: Final = 2.0
+"""Seconds after which a delivery is broken off and begun anew, once, if somebody begins to wait for it."""
 
 _STATES: Final[Mapping[Answer, SinkState]] = {"ok": "ok", "retry": "retrying", "paused": "paused"}
 
@@ -42,6 +45,8 @@ class SinkWorker(Worker):
         self._backoff = Backoff()
         self._book = Book()
         self._aside = Book()
+        self._since: float | None = None
+        self._broken_off = False
         self._shown: Book | None = None
         self._gatherer = Gatherer(spool, sink.name, options)
         super().__init__(sink.name, spool, options, progress)
@@ -86,6 +91,19 @@ class SinkWorker(Worker):
             self.sink.renew(other)
             self.hurry()
 
+    def hurry(self) -> int:
+        """See Worker. A delivery that has long been under way is begun anew: its connection may be dead.
+
+        Once until the sink answers again: one that is only slow must not be sent the same batch for ever.
+        """
+        number = super().hurry()
+        since = self._since
+        if since is not None and not self._broken_off and time.monotonic() - since >= HEDGE_SECONDS:
+            self._broken_off = True
+            if isinstance(self.sink, Interruptible):
+                self.sink.interrupt()
+        return number
+
     def close(self) -> None:
         """See Worker."""
         self.sink.close()
@@ -94,6 +112,7 @@ class SinkWorker(Worker):
         """See Worker."""
         super().forked()
         self._book, self._shown, self._aside = Book(), None, Book()
+        self._since, self._broken_off = None, False
         self._gatherer = Gatherer(self._spool, self.name, self._options)
 
     def _step(self) -> bool:
@@ -153,12 +172,17 @@ class SinkWorker(Worker):
     def _offer(self, batch: Batch) -> Outcome:
         """Give the sink a batch; what it does not answer for is kept."""
         failpoint("deliver-before")
+        self._since = time.monotonic()
         try:
-            left = self._until - time.monotonic()
+            left = self._until - self._since
             outcome = self.sink.deliver(batch, max(0.1, min(self._options.request_timeout, left)))
         except Exception as error:  # noqa: BLE001 - a sink is foreign code; the batch is sent again
             outcome = Outcome(answer="retry", note=f"{type(error).__name__}: {error}")
+        finally:
+            self._since = None
         failpoint("deliver-after")
+        if outcome.answer == "ok":
+            self._broken_off = False
         if outcome.delivered + outcome.rejected + len(outcome.dropped) != span_count(
             batch.items[: outcome.taken]
         ):

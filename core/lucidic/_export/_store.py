@@ -20,6 +20,7 @@ from lucidic._export._book import Book, Position
 from lucidic._export._failpoints import failpoint
 from lucidic._export._fork_gate import gate
 from lucidic._export._leader import Leadership
+from lucidic._export._network import warn_once
 from lucidic._export._orphans import close_orphans
 from lucidic._export._retention import known_segments
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
@@ -309,6 +310,7 @@ class Store:
             if self._engine is None:
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 engine = open_engine(self.path)
+                warn_once(self.home)
                 with self._alone():
                     _prepare(engine)
                 self._engine = engine
