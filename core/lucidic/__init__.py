@@ -26,6 +26,7 @@ from lucidic._decorators import event, step
 from lucidic._manage import add_sink, end_session, flush, get_session, health, shutdown, update_session
 from lucidic._providers import Instrumentation, instrument
 from lucidic._scope import Scope, SessionScope
+from lucidic._serverless import flush_on_return
 from lucidic._steps import create_event, create_step, end_event, end_step, update_event, update_step
 from lucidic._view import show, to_dataframe
 
@@ -51,6 +52,7 @@ __all__ = [
     "event",
     "extract",
     "flush",
+    "flush_on_return",
     "get_session",
     "health",
     "init",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ class Settings:
 
     Attributes:
         home: Folder of the journal and the local store (``LUCIDIC_HOME``; default: ``lucidic`` in the
-            XDG state folder).
+            XDG state folder; in AWS Lambda in the temporary folder, the only one that can be written).
         api_key: Key of the hosted API (``LUCIDIC_API_KEY``); without it everything stays local.
         agent_id: Agent at the hosted API (``LUCIDIC_AGENT_ID``).
         otlp_endpoint: OTLP/HTTP base address (``LUCIDIC_OTLP_ENDPOINT``, else the standard
@@ -41,6 +42,8 @@ class Settings:
             (``LUCIDIC_CAPTURE_UNCAUGHT``; default true).
         threading: Carry the session into threads and executors (``LUCIDIC_THREADING``; default true).
         exit_budget: Seconds that everything at exit may take together (``LUCIDIC_EXIT_BUDGET``; default 2).
+        fsync: Seconds of spans that a power failure may cost (``LUCIDIC_FSYNC``; default 0.5). ``always``
+            (0): each span is on the disk before its end returns; ``never`` (infinite): the system decides.
         origins: For each setting, where its value came from: ``argument``, ``env VARIABLE`` or ``default``.
 
     """
@@ -58,6 +61,7 @@ class Settings:
     capture_uncaught: bool = True
     threading: bool = True
     exit_budget: float = 2.0
+    fsync: float = 0.5
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -116,8 +120,10 @@ class Settings:
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the state by the XDG base directory specification."""
+    """Return the folder of the state by the XDG base directory specification, where there is a home to write to."""
     base = environ.get("XDG_STATE_HOME")
+    if not base and environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+        return Path(tempfile.gettempdir()) / "lucidic"
     root = Path(base) if base else Path(environ.get("HOME") or Path.home()) / ".local" / "state"
     return root / "lucidic"
 
@@ -145,6 +151,16 @@ def _seconds(variable: str, raw: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise ConfigurationError(f"{variable} is {raw!r}; it must be a number of seconds, 0 or more.")
     return seconds
+
+
+def _fsync(variable: str, raw: str) -> float:
+    words = {"always": 0.0, "never": float("inf")}
+    try:
+        return words[raw.strip().lower()] if raw.strip().lower() in words else _seconds(variable, raw)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"{variable} is {raw!r}; it must be a number of seconds, 'always' or 'never'."
+        ) from None
 
 
 def _session_from(variable: str, raw: str) -> SessionFrom:
@@ -176,4 +192,5 @@ _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "capture_uncaught": (("LUCIDIC_CAPTURE_UNCAUGHT",), _bool),
     "threading": (("LUCIDIC_THREADING",), _bool),
     "exit_budget": (("LUCIDIC_EXIT_BUDGET",), _seconds),
+    "fsync": (("LUCIDIC_FSYNC",), _fsync),
 }

@@ -278,7 +278,11 @@ def _limits() -> SpanLimits:
 def _make_exporter(settings: Settings) -> Exporter:
     from lucidic._export import Exporter, ExportOptions
 
-    options = ExportOptions(exit_budget=settings.exit_budget)
+    options = ExportOptions(
+        exit_budget=settings.exit_budget,
+        fsync_window=0.0 if settings.fsync == float("inf") else settings.fsync,
+        fsync_always=settings.fsync == 0,
+    )
     return Exporter(settings.home, options=options, sinks=_configured_sinks(settings))
 
 

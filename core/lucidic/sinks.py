@@ -30,7 +30,7 @@ _LATE = {"JSONLinesSink": "lucidic._export._jsonl", "OTLPSink": "lucidic._export
 
 
 def __getattr__(name: str) -> Any:
-    # httpx, which the OTLP sink needs, takes longer to import than all of lucidic.
+    # Most programs have the local store only: what the network needs is imported by who uses it.
     if name in _LATE:
         from importlib import import_module
 

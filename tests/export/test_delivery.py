@@ -10,7 +10,7 @@ import receiver as plan
 from helpers import tracer_for
 from receiver import Receiver
 
-from lucidic._export import Exporter, ExportOptions
+from lucidic._export import Exporter, ExportOptions, _sink_worker
 from lucidic._export._backoff import Backoff
 from lucidic._export._http import HTTPClient, HTTPError
 from lucidic._export._otlp import OTLPSink
@@ -320,6 +320,40 @@ def test_hanging_endpoint_holds_nobody_up(connect):
         assert not exporter.shutdown(0.2)
         assert time.monotonic() - started < 2
         receiver.release.set()
+
+
+def test_delivery_that_hangs_is_begun_anew_when_somebody_waits(connect, monkeypatch):
+    """Of two requests that hang, a flush and the exit each break one off; the spans arrive, once each."""
+    monkeypatch.setattr(_sink_worker, "HEDGE_SECONDS", 0.0)
+    with Receiver(plan.hang, plan.ok, plan.hang) as receiver:
+        exporter = connect(receiver)
+        tracer = tracer_for(exporter)
+        for _ in range(2):
+            tracer.start_span("s").end()
+            assert receiver.arrived.acquire(timeout=20)
+            assert exporter.flush(20)
+            assert receiver.arrived.acquire(timeout=20)
+        tracer.start_span("last").end()
+        assert exporter.shutdown(20)
+        assert 3 == receiver.distinct == len(receiver.accepted)
+
+
+def test_slow_sink_is_broken_off_only_once(connect, monkeypatch):
+    """A sink that has not answered since it was broken off is given its time, however often somebody waits."""
+    monkeypatch.setattr(_sink_worker, "HEDGE_SECONDS", 0.0)
+    with Receiver(plan.hang, plan.hang) as receiver:
+        exporter = connect(receiver)
+        tracer_for(exporter).start_span("s").end()
+        assert receiver.arrived.acquire(timeout=20)
+        for _ in range(5):
+            assert not exporter.flush(0.05)
+        assert receiver.arrived.acquire(timeout=20)
+        for _ in range(5):
+            assert not exporter.flush(0.05)
+        assert 2 == receiver.requests
+        receiver.release.set()
+        assert exporter.flush(20)
+        assert 1 == len(receiver.accepted)
 
 
 def test_slow_answer_is_cut_off(connect):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import threading
 import time
+import warnings
 
 import pytest
 import receiver as plan
-from helpers import run_program
+from helpers import run_program, tracer_for
 from receiver import Receiver
 
 from lucidic._export import Exporter, ExportOptions, Store
@@ -238,3 +241,31 @@ def test_books_that_do_not_close_are_one_line(tmp_path, caplog):
     time.monotonic()
     assert not [record for record in caplog.records if "Not everything" in record.message]
     exporter.store.close()
+
+
+def test_thread_that_outlives_the_shutdown_closes_what_it_opened(tmp_path, monkeypatch):
+    """A store thread that is still importing when the shutdown's time is over leaves no connection open."""
+    from lucidic._export import _store
+
+    importing, go_on = threading.Event(), threading.Event()
+    real = _store.import_segment
+
+    def slow(connection, path):
+        importing.set()
+        go_on.wait(20)
+        return real(connection, path)
+
+    monkeypatch.setattr(_store, "import_segment", slow)
+    exporter = Exporter(tmp_path, options=ExportOptions(fsync_window=0, linger=0.0))
+    tracer_for(exporter).start_span("s").end()
+    assert importing.wait(10)
+    assert not exporter.shutdown(0.1)
+    go_on.set()
+    worker = exporter._store_worker._thread
+    worker.join(20)
+    assert exporter.store._engine is None
+    del exporter
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not [warning for warning in said if "sqlite3" in str(warning.message)]

@@ -152,3 +152,30 @@ def test_fork_while_threads_write(tmp_path):
     (page,) = exporter.health().sinks
     assert ({}, 0) == (page.dropped, page.unexplained)
     exporter.store.close()
+
+
+def test_threads_import_nothing(tmp_path):
+    """No thread of ours imports a module: a child that is forked meanwhile would wait for it for ever."""
+    source = """
+        import lucidic as lai
+        from lucidic import sinks
+        seen = []
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if threading.current_thread() is not threading.main_thread():
+                    seen.append(name)
+        os.environ["LUCIDIC_HOME"] = str(home)
+        sys.meta_path.insert(0, Finder())
+        lai.init("s")
+        lai.add_sink(sinks.otlp(sys.argv[2].replace("127.0.0.1", "localhost")))
+        lai.add_sink(sinks.JSONLinesSink(home / "spans.jsonl"))
+        lai.create_step(state="a")
+        lai.end_step()
+        assert lai.flush(20)
+        lai.shutdown(5)
+        assert not seen, seen
+    """
+    with Receiver() as receiver:
+        done = run_program(source, tmp_path, receiver.url)
+        assert 0 == done.returncode, done.stderr
+        assert receiver.accepted

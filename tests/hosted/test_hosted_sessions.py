@@ -175,25 +175,31 @@ def test_spans_without_session(hosted):
 
 
 def test_httpx_is_not_imported_by_a_thread_of_ours(tmp_path):
-    """httpx is whole before the first delivery: other libraries look for it in sys.modules at any time."""
+    """httpx is whole before the first delivery, or never there: other libraries look for it in sys.modules."""
     program = (
         "import sys, lucidic as lai\n"
         "from lucidic.sinks import CONFIGURED, otlp\n"
         "from lucidic._runtime import runtime\n"
         "assert 'httpx' not in sys.modules\n"
         "{make}\n"
-        "assert hasattr(sys.modules['httpx'], 'URL')\n"
+    )
+    whole = "[make(runtime().settings) for make in CONFIGURED]; assert hasattr(sys.modules['httpx'], 'URL')"
+    never = (
+        "lai.init(); lai.add_sink(otlp('http://127.0.0.1:1')); lai.create_step('s'); lai.end_step(); lai.flush(0.5)\n"
+        "assert 'httpx' not in sys.modules"
     )
     environment = {
         **os.environ,
-        "LUCIDIC_API_KEY": "k",
-        "LUCIDIC_AGENT_ID": "a",
         "LUCIDIC_HOME": str(tmp_path),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    for make in ("[make(runtime().settings) for make in CONFIGURED]", "otlp('http://127.0.0.1:1')"):
+    credentials = {"LUCIDIC_API_KEY": "k", "LUCIDIC_AGENT_ID": "a"}
+    for make, more in ((whole, credentials), (never, {})):
         subprocess.run(
-            [sys.executable, "-c", program.format(make=make)], env=environment, check=True, timeout=60
+            [sys.executable, "-c", program.format(make=make)],
+            env={**environment, **more},
+            check=True,
+            timeout=60,
         )
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lucidic._cli._common import UnreadableError, as_json, console, print_json, show_on, store
 from lucidic._config import Settings
+from lucidic._export._network import network_kind
 from lucidic._view._words import count, one_line
 from lucidic.errors import ConfigurationError
 
@@ -88,6 +89,8 @@ def _setting(settings: Settings, name: str) -> dict[str, Any]:
     value = getattr(settings, name)
     if name in _SECRET:
         value = None if value is None else "set"
+    elif value == float("inf"):
+        value = "never"  # JSON has no infinity
     elif not isinstance(value, (bool, int, float, type(None))):
         value = str(value)
     return {"value": value, "origin": settings.origins[name]}
@@ -99,6 +102,7 @@ def _store(settings: Settings) -> dict[str, Any]:
         unattributed = len(reader.spans(unattributed=True))
     return {
         "home": str(settings.home),
+        "network": network_kind(settings.home),
         "writable": os.access(settings.home, os.W_OK),
         "sessions": len(known),
         "spans": sum(session.spans for session in known) + unattributed,
@@ -169,7 +173,8 @@ def _draw(report: dict[str, Any]) -> None:
         loose = f"{kept['unattributed']:,} without a session" + (
             " (lucidic unattributed)" if kept["unattributed"] else ""
         )
-        parts += _section("Store", {"folder": kept["home"], "holds": f"{held}, {loose}"})
+        remote = f" (on a network file system: {kept['network']})" if kept["network"] else ""
+        parts += _section("Store", {"folder": f"{kept['home']}{remote}", "holds": f"{held}, {loose}"})
     if report["ledger"] is not None:
         parts += [Text("Ledger", "bold"), _draw_ledger(report["ledger"]), Text()]
     verdict = [Text(f"✗ {one_line(problem)}", "red") for problem in report["problems"]]

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,14 @@ class Position:
         """Count spans given up."""
         self.dropped[reason] = self.dropped.get(reason, 0) + number
 
+    def copy(self) -> Position:
+        """Return a position that can be changed apart."""
+        return Position(self.offset, self.delivered, self.rejected, dict(self.dropped), self.done_ns)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON has them; ``dataclasses.asdict`` costs ten times as much."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     @property
     def taken(self) -> int:
         """Spans that the sink is through with."""
@@ -50,6 +58,11 @@ class Book:
     def at(self, segment: str) -> Position:
         """Return the position in a segment, a new one if the sink has not been there."""
         return self.positions.setdefault(segment, Position())
+
+    def copy(self) -> Book:
+        """Return a book that can be changed apart."""
+        positions = {name: position.copy() for name, position in self.positions.items()}
+        return Book(positions, self.totals.copy(), self.state, self.note)
 
     def fold(self, existing: Iterable[str]) -> None:
         """Add the positions of segments that are gone to the totals."""
@@ -102,7 +115,13 @@ def write_book(spool: Path, sink: str, book: Book) -> None:
     """
     path = book_path(spool, sink)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    line = json.dumps(asdict(book), separators=(",", ":")).encode() + b"\n"
+    content = {
+        "positions": {name: position.as_dict() for name, position in book.positions.items()},
+        "totals": book.totals.as_dict(),
+        "state": book.state,
+        "note": book.note,
+    }
+    line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     failpoint("cursor-before-write")
     if _size(path) + len(line) > _LONG:
         unfinished = path.with_suffix(f".{os.getpid()}.new")
@@ -128,6 +147,8 @@ def _size(path: Path) -> int:
 
 
 def book_names(spool: Path) -> list[str]:
-    """List the sinks that have a book."""
-    folder = spool / FOLDER
-    return sorted(path.stem for path in folder.glob("*.jsonl")) if folder.is_dir() else []
+    """List the sinks that have a book; none if the folder cannot be read."""
+    try:
+        return sorted(path.stem for path in (spool / FOLDER).glob("*.jsonl"))
+    except OSError:
+        return []

@@ -100,6 +100,8 @@ class Drainer:
                 for worker in self._workers():
                     worker.wake()
             self.keep()
+        if self._options.fsync_window:
+            self._journal.sync()
         self._leader.release()
 
     def _wait(self) -> bool:
@@ -127,11 +129,10 @@ class Drainer:
             self._journal.check()
             self._journal.retry()
             self._journal.report()
-            segment = self._journal.segment
             now = time.monotonic()
-            if segment is not None and self._options.fsync_window and now >= self._next_sync:
+            if self._options.fsync_window and now >= self._next_sync:
                 self._next_sync = now + self._options.fsync_window / 2
-                segment.sync()
+                self._journal.sync()
             if now >= self._next_round:
                 self._next_round = now + HOUSEKEEPING
                 if self._leader.acquire():

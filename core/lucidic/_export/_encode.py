@@ -23,7 +23,7 @@ _FLAGS_LOCAL = b"\x00\x01\x00\x00"
 _FLAGS_REMOTE = b"\x00\x03\x00\x00"
 _KEYS: dict[str, bytes] = {}
 _KEYS_LIMIT = 4096
-_PAIRS: dict[tuple[bytes, str, str], bytes] = {}
+_PAIRS: dict[bytes, dict[tuple[str, str | int], bytes]] = {}
 _PAIRS_LIMIT = 2048
 _SHORT = 64
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
@@ -113,37 +113,48 @@ def _key_value(key: str, value: object) -> bytes:
     return b"".join((_key(key), b"\x12", varint(len(encoded)), encoded))
 
 
+def raw_attributes(span: ReadableSpan) -> Mapping[str, Any]:
+    """Return a span's attributes, as the plain dict of the SDK's mapping where there is one.
+
+    The mapping (SDK 1.45) answers each look with calls in Python; its dict costs a third of the whole encoding less.
+    Only for a span that nobody changes meanwhile: one that starts or has ended.
+    """
+    found = getattr(getattr(span, "_attributes", None), "_dict", None)
+    return found if type(found) is dict else span.attributes or {}
+
+
 def encode_attributes(attributes: Mapping[str, Any] | None, tag: bytes) -> bytes:
     """Encode attributes as repeated ``KeyValue`` fields with that tag."""
     if not attributes:
         return b""
-    # The mapping of the SDK takes a lock for every look; an ended span no longer changes.
-    items = getattr(attributes, "_dict", attributes)
     out: list[bytes] = []
-    for key, value in items.items():
-        if type(value) is not str:
+    add = out.append
+    pairs = _PAIRS.setdefault(tag, {})
+    for key, value in getattr(attributes, "_dict", attributes).items():
+        if type(value) is str and len(value) > _SHORT:
+            # Text is most of what spans hold: framed from the inside out, and copied once, by the join.
+            text = utf8(value)
+            size = varint(len(text))
+            inner = 1 + len(size) + len(text)
+            inner_size = varint(inner)
+            name = _KEYS.get(key) or _key(key)
+            pair_size = varint(len(name) + 1 + len(inner_size) + inner)
+            add(b"%b%b%b\x12%b\x0a%b" % (tag, pair_size, name, inner_size, size))
+            add(text)
+            continue
+        if type(value) is not str and type(value) is not int:
             pair = _key_value(key, value)
             out += (tag, varint(len(pair)), pair)
             continue
-        if len(value) <= _SHORT:
-            # Ids, kinds, names: the same few pairs on every span of a session.
-            short = _PAIRS.get((tag, key, value))
-            if short is None:
-                pair = _key_value(key, value)
-                short = b"".join((tag, varint(len(pair)), pair))
-                if len(_PAIRS) >= _PAIRS_LIMIT:
-                    _PAIRS.clear()
-                _PAIRS[tag, key, value] = short
-            out.append(short)
-            continue
-        # Text is most of what spans hold: framed from the inside out, and copied once, by the join.
-        text = utf8(value)
-        size = varint(len(text))
-        inner = 1 + len(size) + len(text)
-        inner_size = varint(inner)
-        name = _key(key)
-        pair_size = varint(len(name) + 1 + len(inner_size) + inner)
-        out += (tag, pair_size, name, b"\x12", inner_size, b"\x0a", size, text)
+        # Ids, kinds, names, counts: the same few pairs on every span of a session.
+        short = pairs.get((key, value))
+        if short is None:
+            pair = _key_value(key, value)
+            short = b"".join((tag, varint(len(pair)), pair))
+            if len(pairs) >= _PAIRS_LIMIT:
+                pairs.clear()
+            pairs[key, value] = short
+        add(short)
     return b"".join(out)
 
 
@@ -188,6 +199,8 @@ def _encode_link(link: Any) -> bytes:
 def _encode_status(span: ReadableSpan) -> bytes:
     status = span.status
     code = status.status_code.value
+    if not code and not status.description:
+        return b"\x7a\x00"
     return message(
         b"\x7a", text_field(b"\x12", status.description) + (b"\x18" + _SMALL[code] if code else b"")
     )
@@ -231,7 +244,7 @@ def encode_span(span: ReadableSpan, attributes: Mapping[str, Any] | None = None)
     parts = (
         encode_head(span),
         b"\x41" + _fixed64(end) if end else b"",
-        encode_attributes(span.attributes if attributes is None else attributes, b"\x4a"),
+        encode_attributes(raw_attributes(span) if attributes is None else attributes, b"\x4a"),
         _count(b"\x50", span.dropped_attributes),
         b"".join(map(_encode_event, events)) if events else b"",
         _count(b"\x60", span.dropped_events),

@@ -80,7 +80,7 @@ class Exporter:
         return StoreWorker(store, self.journal.folder, self.options, self._progressed)
 
     def _worker(self, sink: Sink) -> SinkWorker:
-        return SinkWorker(sink, self.journal.folder, self.options, self._progressed)
+        return SinkWorker(sink, self.journal.folder, self.options, self._progressed, self.journal.memory)
 
     def _workers(self) -> tuple[Worker, ...]:
         return (*((self._store_worker,) if self._store_worker else ()), *self.sink_workers)
@@ -169,7 +169,7 @@ class Exporter:
         delivered = self._wait_for_sinks(until, wishes)
         losses, before = self._losses(), self._flushed
         self._flushed = losses
-        return delivered and losses == before and not self.journal.memory_spans
+        return delivered and losses == before and not self.journal.memory.spans
 
     def _losses(self) -> int:
         own = owner_key(os.getpid())
@@ -177,15 +177,21 @@ class Exporter:
         dropped = sum(
             stone.spans for stone in stones if stone.reason != DAMAGED and owner_of(stone.segment) == own
         )
-        return self.unencoded.value + self.journal.lost.value + dropped
+        return self.unencoded.value + self.journal.memory.lost.value + dropped
 
     def _wait_for_sinks(self, until: float, wishes: Mapping[str, int]) -> bool:
         """Wait until the sinks have what this process's segments hold now; return whether they do."""
         targets = self.journal.ends()
-        if not targets:
+        if not targets and not self.journal.memory:
             return True
+        kept = False
         while True:
             self._progress.clear()
+            if self.journal.memory and self.journal.failure is None:
+                self.journal.retry()  # what a sink was just being given stayed in memory
+            if kept:
+                targets = self.journal.ends()
+            kept = bool(self.journal.memory)
             behind = [worker for worker in self._workers() if not worker.reached(targets)]
             left = until - time.monotonic()
             if not behind or left <= 0:
@@ -208,15 +214,15 @@ class Exporter:
         wishes = {}
         for worker in self._workers():
             wishes[worker.name] = worker.stop()
-            if self.journal.segment is not None and not worker.alive:
+            if self._begun and not worker.alive:
                 worker.run_here(until)
-        delivered = self._wait_for_sinks(until, wishes) and not self.journal.memory_spans
+        delivered = self._wait_for_sinks(until, wishes) and not self.journal.memory.spans
         self._drainer.join(max(0.0, until - time.monotonic()))
         for worker in self._workers():
             worker.join(max(0.0, until - time.monotonic()))
         if self.store is not None:
             self.store.close()
-        if self.journal.segment is not None:
+        if self._begun:
             self._say_what_is_left(delivered=delivered)
         if self.store is not None and self._store_worker is not None:
             # Looking whether everything had arrived opened it again in this thread.
@@ -224,16 +230,28 @@ class Exporter:
             self.store.close()
         return delivered
 
+    @property
+    def _begun(self) -> bool:
+        """Whether this process has had anything to write."""
+        return self.journal.segment is not None or bool(self.journal.memory)
+
     def _say_what_is_left(self, *, delivered: bool) -> None:
         """Log one line about what the books say is not delivered, if there is any."""
         health = self.health()
         # Other processes' spans may be pending; that is their line.
         if delivered and health.ok:
             return
-        pages = (page.in_words() for page in health.sinks if page.pending or not page.sound)
+        said = [
+            *health.in_words(),
+            *(page.in_words() for page in health.sinks if page.pending or not page.sound),
+        ]
+        if delivered and not said:
+            return
+        only = "What is only in memory is lost now. " if health.memory_spans else ""
         logger.warning(
-            "Not everything is delivered: %s. What is pending is kept in %s for the next process.",
-            "; ".join((*health.in_words(), *pages)),
+            "Not everything is delivered: %s. %sWhat is pending is kept in %s for the next process.",
+            "; ".join(said),
+            only,
             self.journal.folder,
         )
 

@@ -13,8 +13,8 @@ from lucidic._export._book import Book
 from lucidic._export._options import ExportOptions
 from lucidic._export._payload import Origin, SpanEntry, unpack_origin, unpack_session, unpack_span
 from lucidic._export._reader import Record, SegmentReader
-from lucidic._export._segment import ORIGIN, SESSION, SPAN, is_open, read_header, segments
-from lucidic._export._sink import Batch
+from lucidic._export._segment import ORIGIN, SESSION, SPAN, START, is_open, read_header, segments
+from lucidic._export._sink import Batch, Outcome
 from lucidic._records import SessionRecord
 
 
@@ -79,9 +79,15 @@ class Gatherer:
             self._learn_origins(path, offset)
         self._origins_of.add(name)
         reader = SegmentReader(path, offset)
+        items, ends, most = found.items, found.ends, self._options.batch_spans
         for record in reader.read(sealed=sealed):
-            self._sort(name, record, found)
-            if len(found.items) >= self._options.batch_spans or found.size >= self._options.batch_bytes:
+            kind, _sequence, payload, end = record
+            if kind == START or not self._sort(name, record, found):
+                continue
+            ends.append((name, end))
+            found.size += len(payload)
+            if len(items) >= most or found.size >= self._options.batch_bytes:
+                found.passed[name] = end
                 found.full = True
                 return True
         found.passed[name] = reader.offset
@@ -89,24 +95,22 @@ class Gatherer:
             found.finished.add(name)
         return False
 
-    def _sort(self, name: str, record: Record, found: Gathered) -> None:
-        item: SpanEntry | SessionRecord | None = None
+    def _sort(self, name: str, record: Record, found: Gathered) -> bool:
+        """Sort a record in; return whether it is an item of the batch."""
         try:
             if record.kind == SPAN:
-                item = unpack_span(record.payload)
-            elif record.kind == SESSION:
-                item = unpack_session(record.payload)
-            elif record.kind == ORIGIN:
+                found.items.append(unpack_span(record.payload))
+                return True
+            if record.kind == SESSION:
+                found.items.append(unpack_session(record.payload))
+                return True
+            if record.kind == ORIGIN:
                 origin = unpack_origin(record.payload)
                 self._origins[origin.key] = origin
         except (ValueError, TypeError, struct.error):
             if record.kind == SPAN:
                 found.unreadable.append((name, record.end))
-        found.passed[name] = record.end
-        if item is not None:
-            found.items.append(item)
-            found.ends.append((name, record.end))
-            found.size += len(record.payload)
+        return False
 
     def _learn_origins(self, path: Path, offset: int) -> None:
         for record in SegmentReader(path).read(sealed=False):
@@ -132,3 +136,32 @@ def advance(book: Book, found: Gathered, taken: int, now_ns: Callable[[], int] =
     if everything:
         for name in found.finished:
             book.at(name).done_ns = now_ns()
+
+
+def account(book: Book, found: Gathered, outcome: Outcome) -> None:
+    """Enter into a sink's book what it said of a batch."""
+    taken = found.items[: outcome.taken]
+    if not outcome.rejected and not outcome.dropped:
+        for item, (name, _end) in zip(taken, found.ends, strict=False):
+            if isinstance(item, SpanEntry):
+                book.at(name).delivered += 1
+        advance(book, found, outcome.taken)
+        return
+    refused = {id(entry) for entry, _reason in outcome.refused}
+    dropped = {id(entry): reason for entry, reason in outcome.dropped}
+    # Of a partial success the number is known, and not which spans they are.
+    unnamed = outcome.rejected - len(refused)
+    for item, (name, _end) in zip(taken, found.ends, strict=False):
+        if not isinstance(item, SpanEntry):
+            continue
+        position = book.at(name)
+        if id(item) in refused:
+            position.rejected += 1
+        elif id(item) in dropped:
+            position.drop(dropped[id(item)])
+        elif unnamed > 0:
+            unnamed -= 1
+            position.rejected += 1
+        else:
+            position.delivered += 1
+    advance(book, found, outcome.taken)

@@ -35,9 +35,16 @@ def read_books(exporter: Exporter) -> dict[str, Book]:
 def take_health(exporter: Exporter) -> Health:
     """Draw up the books of an exporter."""
     journal = exporter.journal
-    in_memory, written, lost = journal.memory_spans, journal.written.value, journal.lost.value
+    memory = journal.memory
+    in_memory, written, lost, passed = (
+        memory.spans,
+        journal.written.value,
+        memory.lost.value,
+        memory.passed.value,
+    )
     unencoded, produced = exporter.unencoded.value, exporter.produced.value
     # The sinks first: what is delivered while the journal is counted is then still pending, not missing.
+    waiting = {name: memory.waiting(name) for name in exporter.sink_names()}
     books = read_books(exporter)
     stones = read_tombstones(journal.folder)
     counts = exporter.census.take()
@@ -46,11 +53,13 @@ def take_health(exporter: Exporter) -> Health:
         produced=produced,
         written=written,
         memory_spans=in_memory,
-        memory_bytes=journal.memory_bytes,
+        memory_bytes=memory.bytes,
+        passed=passed,
         dropped={reason: number for reason, number in dropped.items() if number},
         failure=journal.failure,
         sinks=tuple(
-            sink_health(name, books.get(name, Book()), counts, stones) for name in _names(exporter, books)
+            sink_health(name, books.get(name, Book()), counts, stones, waiting.get(name, 0))
+            for name in _names(exporter, books)
         ),
         segments=len(counts),
         spool_bytes=sum(count.size for count in counts.values()),
@@ -63,15 +72,19 @@ def _names(exporter: Exporter, books: Mapping[str, Book]) -> list[str]:
 
 
 def sink_health(
-    name: str, book: Book, counts: Mapping[str, SegmentCount], stones: Sequence[Tombstone]
+    name: str,
+    book: Book,
+    counts: Mapping[str, SegmentCount],
+    stones: Sequence[Tombstone],
+    in_memory: int,
 ) -> SinkHealth:
-    """Draw up one sink's page."""
+    """Draw up one sink's page; ``in_memory`` are the spans that it can only have from this process's memory."""
     own = {key: count for key, count in counts.items() if name in (count.sinks or (STORE,))}
     total = Position()
     add(total, book.totals)
     # What is gone was counted while it was there; its own sums stand for it.
     buried = {stone.segment: stone for stone in stones if name in stone.sinks}
-    produced = book.totals.taken
+    produced = book.totals.taken + in_memory
     for segment, position in book.positions.items():
         add(total, position)
         if segment not in own and segment not in buried:
@@ -88,7 +101,7 @@ def sink_health(
         if stone.damaged:
             total.drop("damaged", stone.damaged)
     offsets = {segment: position.offset for segment, position in book.positions.items()}
-    pending = sum(count.behind(offsets.get(segment, 0)) for segment, count in own.items())
+    pending = in_memory + sum(count.behind(offsets.get(segment, 0)) for segment, count in own.items())
     state: SinkState = _STATES.get(book.state, "failed")
     return SinkHealth(
         name=name,

@@ -22,6 +22,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 
 CONNECT_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 30.0
+"""Seconds after which an idle connection is not used again: gateways forget it without a word, most after a minute."""
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
@@ -76,7 +78,7 @@ class _Reader(io.RawIOBase):
 class HTTPClient:
     """Post to one host at a time. Creating it connects to nothing; not for several threads.
 
-    Proxies come from the environment as ``urllib`` reads it.
+    Proxies come from the environment as ``urllib`` reads it. A forked child makes a connection of its own.
 
     Args:
         trust: Makes the TLS context at the first https connection.
@@ -86,6 +88,9 @@ class HTTPClient:
         self._trust = trust
         self._connection: http.client.HTTPConnection | None = None
         self._target: tuple[str, str] = ("", "")
+        self._used = (0.0, 0.0)
+        self._owner = os.getpid()
+        _import_what_requests_need()
 
     def close(self) -> None:
         """Close the connection."""
@@ -93,6 +98,17 @@ class HTTPClient:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close()
+
+    def interrupt(self) -> None:
+        """End the request that another thread waits for, as if its connection had broken; takes no lock."""
+        sock = getattr(self._connection, "sock", None)
+        if isinstance(sock, _Deadline):
+            with contextlib.suppress(OSError):
+                # Past TLS, whose own shutdown would take the connection from under the reading thread.
+                socket.socket.shutdown(sock.sock, socket.SHUT_RDWR)
+
+    def _is_old(self) -> bool:
+        return any(now - then > IDLE_SECONDS for now, then in zip(_clocks(), self._used, strict=True))
 
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, until: float, limit: int
@@ -132,15 +148,24 @@ class HTTPClient:
             self.close()
         if answer.length:
             raise http.client.IncompleteRead(content, answer.length)
+        self._used = _clocks()
         return Response(answer.status, {key.lower(): value for key, value in answer.getheaders()}, content)
 
     def _connect(
         self, url: SplitResult, proxy: SplitResult | None, until: float
     ) -> http.client.HTTPConnection:
         target = (url.scheme, url.netloc)
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            self.close()  # the parent's; closing the copy ends nothing there
         known = self._connection
         sock = known.sock if known is not None and self._target == target else None
-        if known is not None and isinstance(sock, _Deadline) and not _is_stale(sock.sock):
+        if (
+            known is not None
+            and isinstance(sock, _Deadline)
+            and not self._is_old()
+            and not _is_stale(sock.sock)
+        ):
             sock.until = until
             return known
         self.close()
@@ -160,6 +185,28 @@ class HTTPClient:
         return made
 
 
+def _import_what_requests_need() -> None:
+    """Import here, in the caller's thread, what the first request imports otherwise.
+
+    A child that is forked while another thread imports a module waits for that module for ever.
+    """
+    import encodings.idna  # noqa: F401 - every look-up of a host name does
+
+    with contextlib.suppress(ImportError):
+        import certifi  # noqa: F401
+    if _has_proxies():
+        import urllib.request  # noqa: F401
+
+
+def _has_proxies() -> bool:
+    return any(name.lower().endswith("_proxy") for name in os.environ)
+
+
+def _clocks() -> tuple[float, float]:
+    # While a machine sleeps or a function is frozen, one of them stands still, and which one is the platform's choice.
+    return time.monotonic(), time.time()
+
+
 def _is_stale(sock: socket.socket) -> bool:
     """Tell whether the other side has closed a connection that nobody expects anything from."""
     poll = select.poll()
@@ -168,7 +215,7 @@ def _is_stale(sock: socket.socket) -> bool:
 
 
 def _proxy(url: SplitResult) -> SplitResult | None:
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
+    if not _has_proxies():
         return None
     from urllib.request import getproxies_environment, proxy_bypass
 

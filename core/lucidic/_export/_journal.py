@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,14 +15,18 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from lucidic._export._counter import Counter
 from lucidic._export._failpoints import failpoint
+from lucidic._export._memory import Kept, Memory, still_for
 from lucidic._export._options import ExportOptions
 from lucidic._export._payload import pack_origin
 from lucidic._export._reader import Record, SegmentReader
 from lucidic._export._segment import (
+    ENDED,
     FORMAT_VERSION,
     HEADER,
     ORIGIN,
+    SESSION,
     SPAN,
+    START,
     Segment,
     owner_key,
     owner_label,
@@ -41,27 +44,26 @@ class Journal:
     """Append records for this process. Creating it touches no disk.
 
     While the folder cannot be written, records wait in memory, the oldest going first when ``memory_bytes`` are
-    full; ``retry`` brings them back to the disk.
+    full; sinks take them from there, and ``retry`` brings to the disk what one of them has not had.
 
     Attributes:
         written: Spans that are on the disk.
-        lost: Spans that the memory had no room for.
+        memory: What could not be written.
         failure: Why records are kept in memory, or None.
     """
 
     def __init__(self, folder: Path, options: ExportOptions, sinks: Callable[[], Sequence[str]]) -> None:
         self.folder = folder
         self.written = Counter()
-        self.lost = Counter()
+        self.memory = Memory(options.memory_bytes, sinks)
         self.failure: str | None = None
         self._options = options
         self._sinks = sinks
         self._slots: dict[int, Segment] = {}
         self._generation = 0
-        self._memory: deque[tuple[int, bytes, bytes, bytes]] = deque()
-        self._memory_bytes = 0
+        self._side: dict[tuple[str, ...], Segment] = {}
+        self._unsynced: deque[Segment] = deque()
         self._origins: dict[tuple[int, int], tuple[bytes, bytes, object]] = {}
-        self._retrying = threading.Lock()
         self._reported = False
 
     @property
@@ -89,10 +91,22 @@ class Journal:
                 return
             except OSError as error:
                 self._fail(error)
-        self._keep(kind, payload, key, definition)
+        self.memory.keep(Kept(kind, payload, key, definition))
 
     def _write(self, kind: int, payload: bytes, key: bytes, definition: bytes) -> None:
         segment = self._slots.get(self._generation) or self._open(self._generation)
+        if key in segment.origins:
+            segment.append(kind, payload)
+            if kind == SPAN:
+                self.written.add()
+        else:
+            self._append(segment, kind, payload, key, definition)
+        if self._options.fsync_always and kind != START:
+            segment.sync(force=True)
+        if segment.size >= self._options.segment_bytes:
+            self.rotate(segment)
+
+    def _append(self, segment: Segment, kind: int, payload: bytes, key: bytes, definition: bytes) -> None:
         if not key or key in segment.origins:
             segment.append(kind, payload)
         else:
@@ -100,24 +114,22 @@ class Journal:
             segment.origins.add(key)
         if kind == SPAN:
             self.written.add()
-        if segment.size >= self._options.segment_bytes:
-            self.rotate(segment)
 
     def _open(self, generation: int) -> Segment:
-        segment = Segment(self.folder, self._header())
+        segment = Segment(self.folder, self._header(self._sinks()))
         # Several threads may come here at once: the first one's segment is everybody's.
         kept = self._slots.setdefault(generation, segment)
         if kept is not segment:
             segment.discard()
         return kept
 
-    def _header(self) -> bytes:
+    def _header(self, sinks: Sequence[str]) -> bytes:
         pid = os.getpid()
         content = {
             "version": FORMAT_VERSION,
             "owner": owner_key(pid),
             "label": owner_label(pid),
-            "sinks": list(self._sinks()),
+            "sinks": list(sinks),
         }
         return json.dumps(content).encode()
 
@@ -135,6 +147,7 @@ class Journal:
         self._open(generation + 1)
         failpoint("rotate")
         self._generation = generation + 1
+        self._unsynced.append(current)
         self._slots.pop(generation, None)
 
     def _fail(self, error: OSError) -> None:
@@ -142,74 +155,78 @@ class Journal:
         if self.failure is None:
             self.failure = str(error) or type(error).__name__
 
-    def _keep(self, kind: int, payload: bytes, key: bytes, definition: bytes) -> None:
-        self._memory.append((kind, payload, key, definition))
-        self._memory_bytes += len(payload)
-        while self._memory_bytes > self._options.memory_bytes:
-            try:
-                dropped = self._memory.popleft()
-            except IndexError:
-                self._memory_bytes = 0
-                return
-            self._memory_bytes -= len(dropped[1])
-            if dropped[0] == SPAN:
-                self.lost.add()
-
     def ends(self) -> dict[str, int]:
-        """Return the sizes of this process's segments that exist now."""
+        """Return where the records of this process's segments end now."""
         own = owner_key(os.getpid())
+        current = self.segment
         found = {}
         if self._slots or self.failure is not None:
             with contextlib.suppress(OSError):
                 for name in segments(self.folder):
                     if owner_of(name) == own:
-                        found[name] = (self.folder / name).stat().st_size
+                        torn = current is not None and current.torn and current.name == name
+                        found[name] = (
+                            _whole(self.folder / name) if torn else (self.folder / name).stat().st_size
+                        )
         return found
-
-    @property
-    def memory_spans(self) -> int:
-        """Spans that are only in memory."""
-        return sum(1 for record in tuple(self._memory) if record[0] == SPAN)
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes that are only in memory."""
-        return self._memory_bytes
 
     def retry(self) -> bool:
         """Bring what is in memory back to the disk; return whether nothing is left in memory.
 
         For the journal's own thread and for flushes, not for ``on_end``.
         """
-        if self.failure is None and not self._memory:
+        if self.failure is None and not self.memory:
             return True
-        if not self._retrying.acquire(blocking=False):
+        if not self.memory.lock.acquire(blocking=False):
             return False
         try:
             return self._retry()
         finally:
-            self._retrying.release()
+            self._side = {}
+            self.memory.lock.release()
 
     def _retry(self) -> bool:
         try:
-            # The old segment may be what is broken (a full or vanished folder): begin a new one.
-            self._open(self._generation + 1)
-            self._slots.pop(self._generation, None)
-            self._generation += 1
-            while self._memory:
-                record = self._memory.popleft()
+            if self.failure is not None:
+                # The old segment may be what is broken (a full or vanished folder): begin a new one.
+                self._open(self._generation + 1)
+                self._slots.pop(self._generation, None)
+                self._generation += 1
+            while (record := self.memory.pop()) is not None:
                 try:
-                    self._write(*record)
+                    self._write_kept(record)
                 except OSError:
-                    self._memory.appendleft(record)
+                    self.memory.put_back(record)
                     raise
-                self._memory_bytes -= len(record[1])
         except OSError as error:
             self.failure = str(error) or type(error).__name__
             return False
         self.failure = None
-        self._memory_bytes = sum(len(record[1]) for record in tuple(self._memory))
-        return not self._memory
+        self.memory.weigh()
+        return not self.memory
+
+    def _write_kept(self, record: Kept) -> None:
+        """Write a record from memory; what some sinks have had goes to a segment that is only for the others."""
+        sinks = tuple(self._sinks())
+        left = still_for(record, sinks)
+        if record.kind not in (SPAN, SESSION) or left == sinks:
+            if record.kind != ENDED or record.payload:
+                self._write(record.kind, record.payload, record.key, record.definition)
+            return
+        segment = self._side.get(left)
+        if segment is None:
+            segment = self._side[left] = Segment(self.folder, self._header(left))
+            self._unsynced.append(segment)
+        self._append(segment, record.kind, record.payload, record.key, record.definition)
+
+    def sync(self) -> None:
+        """Ask the disk to keep what is written, in finished segments too. Not for ``on_end``."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._unsynced.popleft().sync()
+        segment = self.segment
+        if segment is not None:
+            segment.sync()
 
     def report(self) -> None:
         """Log, once each, that the journal cannot be written and that it can again."""
@@ -248,16 +265,23 @@ class Journal:
                 segment.origins.add(record.payload[:8])
         except OSError as error:
             self._fail(error)
-            self._keep(record.kind, record.payload, b"", b"")
+            self.memory.keep(Kept(record.kind, record.payload, b"", b""))
 
     def forked(self) -> None:
         """Forget the parent's segment and what it keeps in memory: both are the parent's business."""
-        for segment in self._slots.values():
+        for segment in (*self._slots.values(), *self._side.values(), *self._unsynced):
             segment.abandon()
-        self._slots = {}
+        self._unsynced = deque()
+        self._slots, self._side = {}, {}
         self._generation = 0
-        self._memory = deque()
-        self._memory_bytes = 0
-        self._retrying = threading.Lock()
-        self.written, self.lost = Counter(), Counter()
+        self.memory.forked()
+        self.written = Counter()
         self.failure = None
+
+
+def _whole(path: Path) -> int:
+    """Return where the last whole record of a segment ends whose last one was only written in part."""
+    reader = SegmentReader(path)
+    for _record in reader.read(sealed=False):
+        pass
+    return reader.offset

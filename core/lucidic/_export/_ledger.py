@@ -24,7 +24,7 @@ class SinkHealth:
     note: str = ""
     """Why the state is not ``ok``."""
     produced: int = 0
-    """Spans in the journal that are for this sink, those of deleted segments included."""
+    """Spans that are for this sink: in the journal, deleted segments included, and in this process's memory."""
     delivered: int = 0
     rejected: int = 0
     """Spans that the sink refused for good; they are kept in the quarantine."""
@@ -65,6 +65,8 @@ class Health:
     memory_spans: int
     """Of these, spans that are only in memory, because the folder cannot be written."""
     memory_bytes: int
+    passed: int
+    """Of these, spans that every sink took from memory; they never reached the disk."""
     dropped: Mapping[str, int]
     """Spans of this process given up before they reached the journal, by reason."""
     failure: str | None
@@ -80,7 +82,7 @@ class Health:
 
     @property
     def _unwritten(self) -> int:
-        return self.produced - self.written - self.memory_spans - sum(self.dropped.values())
+        return self.produced - self.written - self.memory_spans - self.passed - sum(self.dropped.values())
 
     @property
     def ok(self) -> bool:
@@ -90,6 +92,7 @@ class Health:
 
     def in_words(self) -> list[str]:
         """Return what is wrong before any sink, as half sentences."""
-        parts = [f"{self.memory_spans} only in memory"] if self.memory_spans else []
+        parts = [f"the journal cannot be written ({self.failure})"] if self.failure else []
+        parts += [f"{self.memory_spans} only in memory"] if self.memory_spans else []
         parts += [f"{number} dropped ({reason})" for reason, number in self.dropped.items()]
         return parts + ([f"{self._unwritten} unexplained"] if self._unwritten else [])

@@ -33,6 +33,8 @@ class ExportOptions:
     """Bytes of a batch that is sent without waiting."""
     fsync_window: float = 0.5
     """Seconds of spans that a power failure may cost; a killed process costs none. 0 never asks the disk."""
+    fsync_always: bool = False
+    """Whether the disk is asked for each span and session before its end returns: a power failure costs none then."""
     request_timeout: float = 10.0
     """Seconds that one delivery to a sink may take."""
     exit_budget: float = 2.0

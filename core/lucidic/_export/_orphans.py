@@ -15,6 +15,7 @@ from lucidic._export._leader import Leadership
 from lucidic._export._payload import INCOMPLETE_KEY, SpanEntry, pack_entry, unpack_span
 from lucidic._export._reader import SegmentReader
 from lucidic._export._segment import (
+    ENDED,
     HEADER,
     ORIGIN,
     SPAN,
@@ -51,15 +52,15 @@ def close_orphans(spool: Path, leader: Leadership | None = None) -> int:
     Raises:
         OSError: The folder cannot be written.
     """
-    names = segments(spool)
-    dead = _dead_owners(spool, names)
-    if not dead:
+    if not _dead_owners(spool, segments(spool)):
         return 0
     own = leader or Leadership(spool / LOCK_NAME)
     if not own.held and not own.acquire():
         return 0
     try:
-        return sum(_close_owner(spool, owner, names) for owner in sorted(dead))
+        # Looked at again: another process may have closed them before it let the lock go.
+        names = segments(spool)
+        return sum(_close_owner(spool, owner, names) for owner in sorted(_dead_owners(spool, names)))
     finally:
         if leader is None:
             own.release()
@@ -102,6 +103,8 @@ def _collect(path: Path, left: _Left) -> None:
             left.header = record.payload
         elif record.kind == ORIGIN:
             left.origins[record.payload[:8]] = record.payload
+        elif record.kind == ENDED:
+            left.ended.add(record.payload)
         elif record.kind in (START, SPAN):
             with contextlib.suppress(ValueError, struct.error):
                 entry = unpack_span(record.payload)

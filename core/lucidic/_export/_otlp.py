@@ -59,10 +59,6 @@ class OTLPSink:
     """
 
     def __init__(self, config: OTLPConfig, *, clock: Callable[[], float] = time.time) -> None:
-        # Here, in the caller's thread: while another thread imports httpx, openai (3.54) finds half of it in
-        # sys.modules and fails in the user's code.
-        import httpx  # noqa: F401
-
         self.config = config
         self.name = config.name
         self._clock = clock
@@ -74,6 +70,10 @@ class OTLPSink:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def interrupt(self) -> None:
+        """See Interruptible."""
+        self._client.interrupt()
 
     def deliver(self, batch: Batch, timeout: float) -> Outcome:
         """Deliver a batch; see Sink."""

@@ -19,6 +19,7 @@ from lucidic._export._encode import (
     encode_resource,
     encode_scope,
     encode_span,
+    raw_attributes,
     utf8,
 )
 from lucidic._records import SessionRecord
@@ -126,11 +127,17 @@ def _tokens(attributes: Mapping[str, Any]) -> tuple[int, int, int]:
     # Agents repeat the sums of their model calls: only the calls themselves count.
     if attributes.get(KIND_KEY) not in _COUNTED_KINDS:
         return (0, 0, 0)
-    prompt, completion, total = (
-        min(max(value, 0), _TOKENS_MAX) if type(value := attributes.get(key)) is int else 0
-        for key in _TOKEN_KEYS
-    )
+    prompt, completion, total = map(attributes.get, _TOKEN_KEYS)
+    prompt, completion, total = _tokens_of(prompt), _tokens_of(completion), _tokens_of(total)
     return (prompt, completion, total or min(prompt + completion, _TOKENS_MAX))
+
+
+def _tokens_of(value: object) -> int:
+    return value if type(value) is int and 0 <= value <= _TOKENS_MAX else _bounded(value)
+
+
+def _bounded(value: object) -> int:
+    return min(max(value, 0), _TOKENS_MAX) if type(value) is int else 0
 
 
 def _pack(
@@ -152,7 +159,7 @@ def _session(attributes: Mapping[str, Any]) -> bytes | None:
 
 def pack_span(span: ReadableSpan, origin: bytes, limit: int) -> bytes:
     """Encode an ended span for the journal; one of more than ``limit`` bytes has its longest values cut."""
-    attributes = getattr(span.attributes, "_dict", span.attributes) or {}
+    attributes = raw_attributes(span)
     data = encode_span(span)
     if len(data) > limit:
         data = _encode_cut(span, attributes, limit)
@@ -208,8 +215,7 @@ def shorten_entry(entry: SpanEntry, size: int) -> SpanEntry:
 
 def pack_start(span: ReadableSpan, origin: bytes) -> bytes:
     """Encode a span that starts: its head, and of its attributes only ids and kind, which hold no content."""
-    given = getattr(span.attributes, "_dict", span.attributes) or {}
-    few = tuple(map(given.get, _START_KEYS))
+    few = tuple(map(raw_attributes(span).get, _START_KEYS))
     encoded, session = _starts.get(few) or _encode_start(few)
     return _pack(origin, 0, (span.start_time or 0, 0), (0, 0, 0), session, encode_head(span) + encoded)
 

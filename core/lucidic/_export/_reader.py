@@ -57,8 +57,11 @@ class SegmentReader:
     def read_from(self, fd: int, *, sealed: bool) -> Iterator[Record]:
         """Do the same with the descriptor of the file, which may be deleted."""
         while True:
-            yield from self._read_chunk(_pread(fd, _CHUNK, self.offset))
-            # What the chunk begins with now is longer than a chunk, damaged, or not there yet.
+            start = self.offset
+            yield from self._read_chunk(_pread(fd, _CHUNK, start))
+            if self.offset > start:
+                continue
+            # What the chunk begins with is longer than a chunk, damaged, or not there yet.
             record = self._next(_Window(fd, self.offset), sealed=sealed)
             if record is None:
                 return

@@ -37,9 +37,12 @@ class Tombstone:
 
 def read_tombstones(spool: Path) -> list[Tombstone]:
     """Read what was dropped; a damaged file is passed over."""
-    folder = spool / FOLDER
-    found = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+    found: list[Tombstone] = []
+    try:
+        paths = sorted((spool / FOLDER).glob("*.json"))
+    except OSError:
+        return found
+    for path in paths:
         with contextlib.suppress(OSError, ValueError, TypeError):
             content: dict[str, Any] = json.loads(path.read_bytes())
             found.append(Tombstone(**{**content, "sinks": tuple(content["sinks"])}))
@@ -49,6 +52,16 @@ def read_tombstones(spool: Path) -> list[Tombstone]:
 def known_segments(spool: Path) -> set[str]:
     """Return the segments that exist or have a tombstone: their counts are not to be folded yet."""
     return {*segments(spool), *(stone.segment for stone in read_tombstones(spool))}
+
+
+def fold_gone(book: Book, spool: Path) -> None:
+    """Fold the positions of segments that are gone; usually there is none, and one look at the folder tells.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    if book.positions.keys() - segments(spool):
+        book.fold(known_segments(spool))
 
 
 def sweep(

@@ -35,6 +35,8 @@ ORIGIN: Final = 1
 SPAN: Final = 2
 START: Final = 3
 SESSION: Final = 4
+ENDED: Final = 5
+"""Trace and span id of a span whose end is not in the journal, because every sink had it while it could not be written."""
 
 FRAME = struct.Struct("<4sII")
 BODY = struct.Struct("<BI")
@@ -165,13 +167,20 @@ class Segment:
         self.size += written
         failpoint("after-write")
 
-    def sync(self) -> None:
-        """Ask the disk to keep what is written; an error means that a power failure may cost more."""
-        if self.size == self.synced:
+    def sync(self, *, force: bool = False) -> None:
+        """Ask the disk to keep what is written; an error means that a power failure may cost more.
+
+        With ``force`` also where another thread is just asking for the same, and may not have its answer yet.
+        """
+        size = self.size
+        if size == self.synced and not force:
             return
-        self.synced = self.size
+        first, self.synced = not self.synced, size
         with contextlib.suppress(OSError):
             os.fdatasync(self.fd)
+            if first:
+                # The file's name is the folder's content, and has to be kept like the file's own.
+                _sync_folder(self.path.parent)
 
     def discard(self) -> None:
         """Delete the file: it holds nothing."""
@@ -208,6 +217,14 @@ class Segment:
         if fd >= 0:
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def is_open(path: Path) -> bool:

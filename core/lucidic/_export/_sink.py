@@ -103,6 +103,15 @@ class Renewable(Protocol):
         ...
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A sink whose delivery another thread can break off, so that it is tried again on a new connection."""
+
+    def interrupt(self) -> None:
+        """Make the delivery that is under way fail at once; takes no lock, and does nothing where none is."""
+        ...
+
+
 def span_count(items: Iterable[object]) -> int:
     """Count the spans among a batch's items."""
     return sum(isinstance(item, SpanEntry) for item in items)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -10,19 +9,22 @@ from pathlib import Path
 from typing import Final
 
 from lucidic._export._backoff import PROBE, Backoff
-from lucidic._export._book import Book, read_book, write_book
+from lucidic._export._book import Book, add, read_book, write_book
 from lucidic._export._failpoints import failpoint
-from lucidic._export._gather import Gathered, Gatherer, advance
+from lucidic._export._gather import Gathered, Gatherer, account, advance
 from lucidic._export._ledger import SinkState
+from lucidic._export._memory import Claim, Memory
 from lucidic._export._options import ExportOptions
-from lucidic._export._payload import SpanEntry
 from lucidic._export._quarantine import quarantine
-from lucidic._export._retention import known_segments
-from lucidic._export._sink import Answer, Outcome, Renewable, Sink, span_count
+from lucidic._export._retention import fold_gone
+from lucidic._export._sink import Answer, Batch, Interruptible, Outcome, Renewable, Sink, span_count
 from lucidic._export._worker import Worker
 
 
 logger = logging.getLogger("lucidic.export")
+
+HEDGE_SECONDS: Final = 2.0
+"""Seconds after which a delivery is broken off and begun anew, once, if somebody begins to wait for it."""
 
 _STATES: Final[Mapping[Answer, SinkState]] = {"ok": "ok", "retry": "retrying", "paused": "paused"}
 
@@ -36,11 +38,15 @@ class SinkWorker(Worker):
         spool: Path,
         options: ExportOptions,
         progress: Callable[[], None],
-        backoff: Backoff | None = None,
+        memory: Memory,
     ) -> None:
         self.sink = sink
-        self._backoff = backoff or Backoff()
+        self._memory = memory
+        self._backoff = Backoff()
         self._book = Book()
+        self._aside = Book()
+        self._since: float | None = None
+        self._broken_off = False
         self._shown: Book | None = None
         self._gatherer = Gatherer(spool, sink.name, options)
         super().__init__(sink.name, spool, options, progress)
@@ -48,12 +54,21 @@ class SinkWorker(Worker):
     def book(self) -> Book:
         """Return the sink's book, by whichever process keeps it; not to be changed."""
         shown = self._shown
-        return shown if shown is not None and self._leader.held else read_book(self._spool, self.name)
+        if shown is not None and self._leader.held:
+            return shown
+        return self._with_aside(read_book(self._spool, self.name))
+
+    def _with_aside(self, book: Book) -> Book:
+        """Enter into a book what was delivered from memory, which no book on the disk has yet."""
+        for position in tuple(self._aside.positions.values()):
+            add(book.totals, position)
+            book.state, book.note = self._book.state, self._book.note
+        return book
 
     def reached(self, targets: Mapping[str, int]) -> bool:
         """See Worker."""
         positions = self.book().positions
-        return all(
+        return not self._memory.waiting(self.name) and all(
             (name in positions and positions[name].offset >= size) or not self._awaits(name)
             for name, size in targets.items()
         )
@@ -76,6 +91,19 @@ class SinkWorker(Worker):
             self.sink.renew(other)
             self.hurry()
 
+    def hurry(self) -> int:
+        """See Worker. A delivery that has long been under way is begun anew: its connection may be dead.
+
+        Once until the sink answers again: one that is only slow must not be sent the same batch for ever.
+        """
+        number = super().hurry()
+        since = self._since
+        if since is not None and not self._broken_off and time.monotonic() - since >= HEDGE_SECONDS:
+            self._broken_off = True
+            if isinstance(self.sink, Interruptible):
+                self.sink.interrupt()
+        return number
+
     def close(self) -> None:
         """See Worker."""
         self.sink.close()
@@ -83,73 +111,90 @@ class SinkWorker(Worker):
     def forked(self) -> None:
         """See Worker."""
         super().forked()
-        self._book, self._shown = Book(), None
+        self._book, self._shown, self._aside = Book(), None, Book()
+        self._since, self._broken_off = None, False
         self._gatherer = Gatherer(self._spool, self.name, self._options)
 
     def _step(self) -> bool:
         if time.monotonic() < self._not_before:
             return False
+        error: Exception | None = None
+        more = False
         try:
-            if not self._leader.held:
-                if not self._leader.acquire():
-                    return False
-                self._book = read_book(self._spool, self.name)
-            found = self._gatherer.gather(self._book)
-            if found.items:
-                return self._deliver(found)
-            if found.passed or found.finished:
-                advance(self._book, found, 0)
-                self._save()
-        except Exception as error:  # noqa: BLE001 - the thread must go on; nothing was taken
+            more = self._step_journal()
+        except Exception as caught:  # noqa: BLE001 - the thread must go on; nothing was taken
+            error = caught
+        # What the disk cannot take does not wait for it; without the disk nobody can ask who else delivers, either.
+        if not more and self._memory and time.monotonic() >= self._not_before:
+            claim = self._memory.claim(self.name, self._options.batch_spans, self._options.batch_bytes)
+            if claim is not None:
+                return self._deliver_claim(claim)
+        if error is not None:
             self._answered(Outcome(answer="retry", note=f"{type(error).__name__}: {error}"))
+        return more
+
+    def _step_journal(self) -> bool:
+        if not self._leader.held:
+            if not self._leader.acquire():
+                return False
+            self._book = read_book(self._spool, self.name)
+        found = self._gatherer.gather(self._book)
+        if found.items:
+            return self._deliver(found)
+        if found.passed or found.finished:
+            advance(self._book, found, 0)
+            self._save()
         return False
 
     def _deliver(self, found: Gathered) -> bool:
-        batch = self._gatherer.batch(found)
-        failpoint("deliver-before")
-        try:
-            left = self._until - time.monotonic()
-            outcome = self.sink.deliver(batch, max(0.1, min(self._options.request_timeout, left)))
-        except Exception as error:  # noqa: BLE001 - a sink is foreign code; the batch is sent again
-            outcome = Outcome(answer="retry", note=f"{type(error).__name__}: {error}")
-        failpoint("deliver-after")
-        if outcome.refused:
-            quarantine(self._spool, self.name, outcome.refused, batch)
-        self._account(found, outcome)
+        outcome = self._offer(self._gatherer.batch(found))
+        account(self._book, found, outcome)
         self._answered(outcome)
         self._save()
         # A batch that was not full was all there was; the next one may wait until it is worth a request.
         return outcome.answer == "ok" and (found.full or outcome.taken < len(found.items))
 
-    def _account(self, found: Gathered, outcome: Outcome) -> None:
-        taken = found.items[: outcome.taken]
-        spans = span_count(taken)
-        if outcome.delivered + outcome.rejected + len(outcome.dropped) != spans:
-            raise ValueError(f"The sink {self.name} took {spans} spans and accounts for another number.")
-        if not outcome.rejected and not outcome.dropped:
-            for item, (name, _end) in zip(taken, found.ends, strict=False):
-                if isinstance(item, SpanEntry):
-                    self._book.at(name).delivered += 1
-            advance(self._book, found, outcome.taken)
-            return
-        refused = {id(entry) for entry, _reason in outcome.refused}
-        dropped = {id(entry): reason for entry, reason in outcome.dropped}
-        # Of a partial success the number is known, and not which spans they are.
-        unnamed = outcome.rejected - len(refused)
-        for item, (name, _end) in zip(taken, found.ends, strict=False):
-            if not isinstance(item, SpanEntry):
-                continue
-            position = self._book.at(name)
-            if id(item) in refused:
-                position.rejected += 1
-            elif id(item) in dropped:
-                position.drop(dropped[id(item)])
-            elif unnamed > 0:
-                unnamed -= 1
-                position.rejected += 1
-            else:
-                position.delivered += 1
-        advance(self._book, found, outcome.taken)
+    def _deliver_claim(self, claim: Claim) -> bool:
+        taken = 0
+        try:
+            outcome = self._offer(claim.batch())
+            account(self._aside, claim.found, outcome)
+            taken = outcome.taken
+        except Exception as error:  # noqa: BLE001 - the thread must go on; nothing was taken
+            outcome = Outcome(answer="retry", note=f"{type(error).__name__}: {error}")
+        finally:
+            claim.settle(taken)
+        self._answered(outcome)
+        if self._leader.held:
+            self._save()
+        return outcome.answer == "ok"
+
+    def _offer(self, batch: Batch) -> Outcome:
+        """Give the sink a batch; what it does not answer for is kept."""
+        failpoint("deliver-before")
+        self._since = time.monotonic()
+        try:
+            left = self._until - self._since
+            outcome = self.sink.deliver(batch, max(0.1, min(self._options.request_timeout, left)))
+        except Exception as error:  # noqa: BLE001 - a sink is foreign code; the batch is sent again
+            outcome = Outcome(answer="retry", note=f"{type(error).__name__}: {error}")
+        finally:
+            self._since = None
+        failpoint("deliver-after")
+        if outcome.answer == "ok":
+            self._broken_off = False
+        if outcome.delivered + outcome.rejected + len(outcome.dropped) != span_count(
+            batch.items[: outcome.taken]
+        ):
+            raise ValueError(f"The sink {self.name} accounts for another number of spans than it took.")
+        if outcome.refused:
+            try:
+                quarantine(self._spool, self.name, outcome.refused, batch)
+            except OSError as error:
+                logger.warning(
+                    "%d spans that %s refused cannot be kept: %s", len(outcome.refused), self.name, error
+                )
+        return outcome
 
     def _answered(self, outcome: Outcome) -> None:
         """Note the sink's state, log each change of it once, and set the time of the next attempt."""
@@ -171,10 +216,14 @@ class SinkWorker(Worker):
         self._book.state, self._book.note = state, outcome.note
 
     def _save(self) -> None:
-        self._book.fold(known_segments(self._spool))
-        self._shown = copy.deepcopy(self._book)
         # On a full disk the book in memory still counts; after a crash one batch more is sent again.
         try:
-            write_book(self._spool, self.name, self._book)
+            fold_gone(self._book, self._spool)
+            entered = self._with_aside(self._book.copy())
+            self._shown = entered
+            write_book(self._spool, self.name, entered)
         except OSError as error:
             self._book.note = f"The book cannot be written: {error}"
+            return
+        if self._aside.positions:
+            self._book, self._aside = entered.copy(), Book()

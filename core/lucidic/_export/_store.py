@@ -20,6 +20,7 @@ from lucidic._export._book import Book, Position
 from lucidic._export._failpoints import failpoint
 from lucidic._export._fork_gate import gate
 from lucidic._export._leader import Leadership
+from lucidic._export._network import warn_once
 from lucidic._export._orphans import close_orphans
 from lucidic._export._retention import known_segments
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
@@ -309,6 +310,7 @@ class Store:
             if self._engine is None:
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 engine = open_engine(self.path)
+                warn_once(self.home)
                 with self._alone():
                     _prepare(engine)
                 self._engine = engine
@@ -327,19 +329,26 @@ class Store:
             lock.release()
 
     @contextlib.contextmanager
-    def _read(self) -> Generator[sa.Connection]:
-        with gate.inside(), self._errors(), self._open().connect() as connection, connection.begin():
-            yield connection
+    def _connected(self, *, write: bool) -> Generator[sa.Connection]:
+        with gate.inside(), self._errors():
+            engine = self._open()
+            pool = engine.pool
+            try:
+                with (
+                    engine.connect().execution_options(lucidic_write=write) as connection,
+                    connection.begin(),
+                ):
+                    yield connection
+            finally:
+                if engine is not self._engine:
+                    # The store was closed meanwhile: this connection has come back to a pool that nobody has.
+                    pool.dispose()
 
-    @contextlib.contextmanager
-    def _write(self) -> Generator[sa.Connection]:
-        with (
-            gate.inside(),
-            self._errors(),
-            self._open().connect().execution_options(lucidic_write=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
+    def _read(self) -> contextlib.AbstractContextManager[sa.Connection]:
+        return self._connected(write=False)
+
+    def _write(self) -> contextlib.AbstractContextManager[sa.Connection]:
+        return self._connected(write=True)
 
     @contextlib.contextmanager
     def _errors(self) -> Generator[None]:

@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from lucidic._export._network import network_kind
+
 
 SCHEMA_VERSION: Final = 1
 BUSY_SECONDS: Final = 5.0
@@ -110,23 +112,29 @@ totals = sa.Table(
 def open_engine(path: Path) -> sa.Engine:
     """Open the SQLite database; the file is made at the first connection."""
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
-    sa.event.listen(engine, "connect", _connected)
+    # The write-ahead log needs memory that all processes share: over a network the older journal is the safe one.
+    journal = "DELETE" if network_kind(path.parent) else "WAL"
+
+    def connected(connection: Any, entry: ConnectionPoolEntry) -> None:
+        _connected(connection, journal)
+
+    sa.event.listen(engine, "connect", connected)
     sa.event.listen(engine, "begin", _begin)
     return engine
 
 
-def _connected(connection: Any, _entry: ConnectionPoolEntry) -> None:
+def _connected(connection: Any, journal: str) -> None:
     # The driver would begin transactions on its own, and deferred ones.
     connection.isolation_level = None
     until = time.monotonic() + BUSY_SECONDS
     # Changing to WAL, and the first and last connection's moments, do not wait by themselves.
-    while not _set_pragmas(connection, last=time.monotonic() > until):
+    while not _set_pragmas(connection, journal, last=time.monotonic() > until):
         time.sleep(_BUSY_TICK)
 
 
-def _set_pragmas(connection: Any, *, last: bool) -> bool:
+def _set_pragmas(connection: Any, journal: str, *, last: bool) -> bool:
     try:
-        _execute_pragmas(connection)
+        _execute_pragmas(connection, journal)
     except sqlite3.OperationalError as error:
         if last or "locked" not in str(error):
             raise
@@ -134,12 +142,12 @@ def _set_pragmas(connection: Any, *, last: bool) -> bool:
     return True
 
 
-def _execute_pragmas(connection: Any) -> None:
+def _execute_pragmas(connection: Any, journal: str) -> None:
     cursor = connection.cursor()
     # Spans are larger than the usual page of 4 KB: pages of 16 KB cost a third less. Only a new file takes it.
     cursor.execute("PRAGMA page_size=16384")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(f"PRAGMA journal_mode={journal}")
+    cursor.execute(f"PRAGMA synchronous={'NORMAL' if journal == 'WAL' else 'FULL'}")
     cursor.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT}")
     cursor.close()
 

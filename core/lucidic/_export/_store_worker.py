@@ -49,7 +49,8 @@ class StoreWorker(Worker):
         return bool(self.note)
 
     def close(self) -> None:
-        """See Worker: readers may use the store on."""
+        """See Worker: who reads later opens it again; nobody would close what a thread opens after a shutdown."""
+        self.store.close()
 
     def _step(self) -> bool:
         if time.monotonic() < self._not_before:
