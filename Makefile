@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick matrix lint format clean
+.PHONY: demo test quick matrix floors openinference-langchain lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
@@ -19,6 +19,15 @@ quick: $(READY)
 
 matrix: $(READY)
 	$(BIN)/python -m tests.attribution
+
+# The oldest releases that pyproject.toml admits, in an environment of their own.
+floors: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-floors
+	$(BIN)/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --group dev --editable '.[all]'
+	.venv-floors/bin/python -m pytest tests/adapters
+
+openinference-langchain: $(READY)
+	$(BIN)/python tests/others/openinference_langchain.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,4 +47,4 @@ $(READY): pyproject.toml requirements/constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
