@@ -43,8 +43,7 @@ class _Steps:
     def __del__(self) -> None:
         if self._last_owner:
             for run in self._cell.runs:
-                if RUNS.get(run.id) is run:
-                    RUNS.fail(run, GeneratorExit())
+                RUNS.fail(run, GeneratorExit())
 
 
 class SyncSteps(_Steps, Iterator[Any]):
