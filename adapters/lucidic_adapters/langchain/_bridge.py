@@ -198,6 +198,15 @@ def _graph_config(original: Callable[..., Any]) -> Callable[..., Any]:
     return ensure_config
 
 
+_PREGEL: Final = "langgraph.pregel.main:Pregel"
+_STREAMS: Final = (
+    *(f"{_RUNNABLES}.base:Runnable{kind}" for kind in ("", "Sequence", "Parallel", "Generator", "Lambda")),
+    f"{_RUNNABLES}.base:RunnableBindingBase",
+    f"{_RUNNABLES}.fallbacks:RunnableWithFallbacks",
+    _PREGEL,
+)
+_EVENT_STREAMS: Final = (f"{_RUNNABLES}.base:Runnable", f"{_RUNNABLES}.base:RunnableBindingBase", _PREGEL)
+
 _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_CONFIG, "_set_config_context", _config_context, True),
     ("langgraph._internal._runnable", "_set_config_context", _config_context, True),
@@ -231,6 +240,8 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_RETRIEVER, "ainvoke", calls.async_guard("RETRIEVER", enters=True), True),
     (_MANAGER, "on_chain_start", calls.chain_start, True),
     (_MANAGER, "on_llm_start", calls.text_start, True),
+    *((place, name, calls.late_stream, False) for place in _STREAMS for name in ("stream", "astream")),
+    *((place, "astream_events", calls.late_stream, False) for place in _EVENT_STREAMS),
     ("langgraph.pregel.main", "ensure_config", _graph_config, False),
     ("langgraph.callbacks", "_configure_graph_callbacks", _graph_callbacks, False),
 )

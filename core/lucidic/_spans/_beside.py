@@ -1,4 +1,4 @@
-"""What a user put beside a run, in the framework's own place for it: metadata and tags."""
+"""What a user put beside a run: metadata and tags in the framework's place for it, and blocks around it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,20 @@ def user_attributes(
         others = _around(SpanAttributes.TAG_TAGS) or ()
         found[SpanAttributes.TAG_TAGS] = [*tags, *(tag for tag in others if tag not in tags)]
     return found
+
+
+def block_here() -> dict[str, Any]:
+    """Return what the blocks around bind, as OpenTelemetry context values; nothing where no session is bound.
+
+    For a span that starts later, where the block is left already: a stream that was made inside it.
+    """
+    context = otel_context.get_current()
+    session_id = _binding.ambient(context).session_id
+    if session_id is None:
+        return {}
+    names = (SpanAttributes.USER_ID, SpanAttributes.METADATA, SpanAttributes.TAG_TAGS)
+    found = {name: value for name in names if (value := _binding.attribute(name, context)) is not None}
+    return {_binding.SESSION_KEY: session_id, **found}
 
 
 def _around(name: str) -> Any:
