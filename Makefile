@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick matrix docs lint format clean
+.PHONY: demo test quick matrix docs floors openinference-langchain lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
@@ -23,6 +23,15 @@ matrix: $(READY)
 docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+# The oldest releases that pyproject.toml admits, in an environment of their own.
+floors: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-floors
+	$(BIN)/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --group dev --editable '.[all]'
+	.venv-floors/bin/python -m pytest tests/adapters
+
+openinference-langchain: $(READY)
+	$(BIN)/python tests/others/openinference_langchain.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -42,4 +51,4 @@ $(READY): pyproject.toml requirements/constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

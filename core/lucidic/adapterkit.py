@@ -24,6 +24,7 @@ from lucidic._guard import guarded, log_once_a_minute
 from lucidic._ids import check_session_id, framework_id
 from lucidic._runtime import runtime
 from lucidic._spans._attributes import CANCELLED, INCOMPLETE, STOPPED_EARLY
+from lucidic._spans._beside import block_here, user_attributes
 from lucidic._spans._correlation import SESSION_METADATA_KEYS, FrameworkID, SessionFrom, framework_ids
 from lucidic._spans._facts import (
     Audio,
@@ -83,6 +84,7 @@ __all__ = [
     "Usage",
     "Video",
     "agent_attributes",
+    "block_here",
     "chosen_trace_id",
     "clean",
     "deepest",
@@ -106,6 +108,7 @@ __all__ = [
     "tool_attributes",
     "tool_schema_attributes",
     "usage_attributes",
+    "user_attributes",
 ]
 
 

@@ -84,6 +84,8 @@ def _patch(target: str, name: str, wrap: Callable[[Any], Any], *, required: bool
             _moved(target, name)
         return
     ours = wrap(original)
+    if ours is original:
+        return  # nothing to mend here
     setattr(owner, name, ours)
     _patched.append((owner, name, original, ours))
 
@@ -103,7 +105,7 @@ def _config_context(original: Callable[..., Any]) -> Callable[..., Any]:
     def set_config_context(config: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(config, *args, **kwargs)
         run = RUNS.get(getattr(config.get("callbacks"), "parent_run_id", None))
-        if run is not None and otel_context.get_current().get(RUN_KEY) != run.id:
+        if run is not None and otel_context.get_current().get(RUN_KEY) is not run:
             otel_context.attach(run.context)
         return result
 
@@ -175,6 +177,36 @@ def _graph_callbacks(original: Callable[..., Any]) -> Callable[..., Any]:
     return configure
 
 
+_AGENT_MARKS: Final = ("ls_integration", "lc_agent_name")
+
+
+def _graph_config(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep the marks of an agent's graph where its call has metadata too: langgraph 1.1 forgets them there."""
+    marks = {"metadata": dict.fromkeys(_AGENT_MARKS, "")}
+    if _AGENT_MARKS[0] in original(marks, {"metadata": {"own": ""}})["metadata"]:
+        return original
+
+    @wraps(original)
+    def ensure_config(*configs: Any) -> Any:
+        found = original(*configs)
+        own = (configs[0] or {}).get("metadata") if configs else None
+        if own and any(name in own for name in _AGENT_MARKS):
+            marks = {name: own[name] for name in _AGENT_MARKS if name in own}
+            found["metadata"] = {**marks, **found["metadata"]}  # a new one: this may be the caller's
+        return found
+
+    return ensure_config
+
+
+_PREGEL: Final = "langgraph.pregel.main:Pregel"
+_STREAMS: Final = (
+    *(f"{_RUNNABLES}.base:Runnable{kind}" for kind in ("", "Sequence", "Parallel", "Generator", "Lambda")),
+    f"{_RUNNABLES}.base:RunnableBindingBase",
+    f"{_RUNNABLES}.fallbacks:RunnableWithFallbacks",
+    _PREGEL,
+)
+_EVENT_STREAMS: Final = (f"{_RUNNABLES}.base:Runnable", f"{_RUNNABLES}.base:RunnableBindingBase", _PREGEL)
+
 _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_CONFIG, "_set_config_context", _config_context, True),
     ("langgraph._internal._runnable", "_set_config_context", _config_context, True),
@@ -208,6 +240,9 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_RETRIEVER, "ainvoke", calls.async_guard("RETRIEVER", enters=True), True),
     (_MANAGER, "on_chain_start", calls.chain_start, True),
     (_MANAGER, "on_llm_start", calls.text_start, True),
+    *((place, name, calls.late_stream, False) for place in _STREAMS for name in ("stream", "astream")),
+    *((place, "astream_events", calls.late_stream, False) for place in _EVENT_STREAMS),
+    ("langgraph.pregel.main", "ensure_config", _graph_config, False),
     ("langgraph.callbacks", "_configure_graph_callbacks", _graph_callbacks, False),
 )
 """What is wrapped: where it is, how, and whether its absence is worth a warning."""

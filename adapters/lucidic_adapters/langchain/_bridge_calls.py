@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from opentelemetry import context as otel_context
 
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
-from lucidic_adapters.langchain._bridge_streams import AsyncSteps, SyncSteps
+from lucidic_adapters.langchain._bridge_streams import AsyncSteps, StreamFunction, SyncSteps, late
 from lucidic_adapters.langchain._runs import RUNS, Run
 from lucidic_adapters.langchain._sessions import carrying
 
@@ -109,22 +109,17 @@ def _cell_with(run: Run) -> Cell:
 
 def sync_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a model's ``stream``."""
-
-    @wraps(original)
-    def stream(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return SyncSteps(original(self, *args, **kwargs), Cell("LLM", enters=True))
-
-    return stream
+    return StreamFunction(original, lambda steps: late(SyncSteps(steps, Cell("LLM", enters=True))))
 
 
 def async_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a model's ``astream``."""
+    return StreamFunction(original, lambda steps: late(AsyncSteps(steps, Cell("LLM", enters=True))))
 
-    @wraps(original)
-    def astream(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return AsyncSteps(original(self, *args, **kwargs), Cell("LLM", enters=True))
 
-    return astream
+def late_stream(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap what makes a stream, which may be begun after the block in which it was made."""
+    return StreamFunction(original, late)
 
 
 def sync_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

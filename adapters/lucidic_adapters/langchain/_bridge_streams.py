@@ -1,16 +1,19 @@
-"""Streams of models, each step in the context of the run, the consumer's put back between steps."""
+"""Streams: each step of a model's in the context of its run, the first of any in the block it was made in."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
+from types import MethodType
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from typing_extensions import Self
 
+from lucidic.adapterkit import block_here
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
-from lucidic_adapters.langchain._runs import RUNS
+from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
 
 
 class _Steps:
@@ -43,8 +46,7 @@ class _Steps:
     def __del__(self) -> None:
         if self._last_owner:
             for run in self._cell.runs:
-                if RUNS.get(run.id) is run:
-                    RUNS.fail(run, GeneratorExit())
+                RUNS.fail(run, GeneratorExit())
 
 
 class SyncSteps(_Steps, Iterator[Any]):
@@ -117,3 +119,80 @@ class AsyncSteps(_Steps, AsyncIterator[Any]):
             raise
         finally:
             self._leave(left)
+
+
+class _Late:
+    """A stream that was made inside a block and may be begun after it: its first step, where the run starts,
+    sees what the block bound, unless another one binds a session there.
+    """
+
+    def __init__(self, steps: Any, block: dict[str, Any]) -> None:
+        self._steps = steps
+        self._block: dict[str, Any] | None = block
+
+    def _enter(self) -> Context | None:
+        block, self._block = self._block, None
+        if not block or block_here():
+            return None
+        outer = otel_context.get_current()
+        otel_context.attach(Context({**outer, **block}))
+        return outer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._steps, name)
+
+
+class LateSteps(_Late, Iterator[Any]):
+    """Such a stream of synchronous code."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        outer = None if self._block is None else self._enter()
+        try:
+            return next(self._steps)
+        finally:
+            if outer is not None:
+                restore(outer)
+
+
+class LateAsyncSteps(_Late, AsyncIterator[Any]):
+    """Such a stream of asynchronous code."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        outer = None if self._block is None else self._enter()
+        try:
+            return await self._steps.__anext__()
+        finally:
+            if outer is not None:
+                restore(outer)
+
+
+def late(steps: Any) -> Any:
+    """Return a stream that remembers the block in which it was made; itself where none binds a session."""
+    if otel_context.get_current().get(RUN_KEY) is not None or not (block := block_here()):
+        return steps
+    if hasattr(steps, "__anext__"):
+        return LateAsyncSteps(steps, block)
+    return LateSteps(steps, block) if hasattr(steps, "__next__") else steps
+
+
+class StreamFunction:
+    """A wrapped generator function that still looks like one: LangChain asks ``inspect`` what a function is."""
+
+    def __init__(self, original: Callable[..., Any], wrap: Callable[[Any], Any]) -> None:
+        functools.update_wrapper(self, original)
+        self._original = original
+        self._wrap = wrap
+        for name in ("__code__", "__defaults__", "__kwdefaults__"):
+            setattr(self, name, getattr(original, name, None))
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._wrap(self._original(*args, **kwargs))

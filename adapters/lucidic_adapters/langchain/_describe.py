@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.outputs import LLMResult
 
-from lucidic.adapterkit import dumps
+from lucidic.adapterkit import user_attributes
 from lucidic_adapters.langchain import _agents
 from lucidic_adapters.langchain._control import INTERRUPT_VALUE
 from lucidic_adapters.langchain._io import words_in, words_out
@@ -20,10 +20,8 @@ def describe(run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[st
     """Describe what a run is: its place in agents and graphs, and what the user put beside it."""
     found = _agents.identity(run, name, metadata, tags, run.parent)
     own, own_tags = _agents.user_facts(metadata, tags)
-    if own:
-        found["metadata"] = dumps(own)
-    if own_tags:
-        found["tag.tags"] = own_tags
+    if own or own_tags:
+        found.update(user_attributes(own, own_tags))
     found.update(_agents.attempt_of(tags))
     return found
 

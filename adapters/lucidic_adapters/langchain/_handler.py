@@ -23,6 +23,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import LLMResult
 from langchain_core.tracers.base import BaseTracer
+from opentelemetry import context as otel_context
 
 from lucidic.adapterkit import (
     SESSION_METADATA_KEYS,
@@ -34,7 +35,7 @@ from lucidic_adapters.langchain import _agents, _bridge, _models, _tools
 from lucidic_adapters.langchain._control import control_flow, link_resume, tell_pause
 from lucidic_adapters.langchain._describe import answered, describe, input_of, late_input, output_of, run_name
 from lucidic_adapters.langchain._events import EventCallbacks
-from lucidic_adapters.langchain._runs import GUARD, RUNS, Run
+from lucidic_adapters.langchain._runs import GUARD, RUN_KEY, RUNS, Run
 from lucidic_adapters.langchain._sessions import session_ids
 
 
@@ -114,33 +115,36 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
         name: str,
         kind: str,
         run_id: UUID,
-        parent_run_id: UUID | None,
+        parent: Run | None,
         metadata: Mapping[str, Any] | None,
         facts: Callable[[Run, Mapping[str, Any]], Mapping[str, Any]],
-    ) -> None:
-        """Start the span of a run, ``facts`` describing it; nothing is described that is not recorded."""
+    ) -> Run | None:
+        """Start the span of a run, ``facts`` describing it; nothing is described that is not recorded.
+
+        The span's parent is the current context where the innermost run there is the parent: a span
+        that the user opened in between becomes the parent. Where the context was lost (threads,
+        callbacks passed by hand, Python 3.10), it is LangChain's own parent.
+        """
         if RUNS.get(run_id) is not None:
-            return  # another handler of ours was given the same run
+            return None  # another handler of ours was given the same run
         started = time.time_ns()
         known = _EMPTY if metadata is None else metadata
-        parent = RUNS.get(parent_run_id)
         run = Run(run_id, kind, parent, self, thread=known.get("thread_id"))
-        first: Mapping[str, Any] | None = None
-        if parent is not None and parent.live.is_recording:
-            first = _described(run, known, facts)  # given at the start: cheaper than set after it
+        lost = parent is not None and otel_context.get_current().get(RUN_KEY) is not parent
         live = self._tracer.start(
             name,
             kind,
-            parent=RUNS.parent_for(parent_run_id),
+            parent=parent.live if lost and parent is not None else None,
             framework=session_ids(known, self._session_keys),
-            attributes=first,
             start_time=started,
         )
         run.begin(live)
         RUNS.add(run)
         _bridge.claim(run)
-        if first is None and live.is_recording:
-            live.set(_described(run, known, facts))
+        if live.is_recording:
+            with GUARD:
+                live.set(facts(run, known))
+        return run
 
     def _end(
         self, run_id: UUID, error: BaseException | str | None, describe: Callable[[Run], Mapping[str, Any]]
@@ -178,9 +182,8 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
         """Start the span of a chain, graph, node, agent, prompt or parser."""
         with GUARD:
             name = run_name(name, serialized, "chain")
-            kind = _agents.chain_kind(
-                run_type, _EMPTY if metadata is None else metadata, RUNS.get(parent_run_id)
-            )
+            parent = RUNS.get(parent_run_id)
+            kind = _agents.chain_kind(run_type, _EMPTY if metadata is None else metadata, parent)
 
             def facts(run: Run, known: Mapping[str, Any]) -> dict[str, Any]:
                 found = describe(run, name, known, tags)
@@ -188,12 +191,12 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                 if not run.defers_input:
                     found.update(input_of(run, inputs))
                 if kind == "PROMPT":
-                    found.update(_models.prompt_facts(serialized, inputs))
+                    found.update(_models.prompt_facts(serialized, inputs, known, found))
                 return found
 
-            self._start(name, kind, run_id, parent_run_id, metadata, facts)
+            run = self._start(name, kind, run_id, parent, metadata, facts)
             if parent_run_id is None:
-                link_resume(RUNS.get(run_id), inputs)
+                link_resume(run, inputs)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, inputs: Any = None, **kwargs: Any) -> None:
         """End the span of a chain."""
@@ -267,7 +270,7 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                 found.update(input_of(run, "\n".join(prompts or ())))
             return found
 
-        self._start(name, "LLM", run_id, parent_run_id, metadata, facts)
+        self._start(name, "LLM", run_id, RUNS.get(parent_run_id), metadata, facts)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note the first token of a stream."""
@@ -318,7 +321,7 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                 name,
                 "TOOL",
                 run_id,
-                parent_run_id,
+                RUNS.get(parent_run_id),
                 metadata,
                 lambda run, known: {
                     **describe(run, name, known, tags),
@@ -359,7 +362,7 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                 name,
                 "RETRIEVER",
                 run_id,
-                parent_run_id,
+                RUNS.get(parent_run_id),
                 metadata,
                 lambda run, known: {**describe(run, name, known, tags), **_tools.json_io("input", query)},
             )
@@ -373,11 +376,3 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
         """End the span of a retriever that failed."""
         with GUARD:
             self._end(run_id, error, lambda _: {})
-
-
-def _described(
-    run: Run, metadata: Mapping[str, Any], facts: Callable[[Run, Mapping[str, Any]], Mapping[str, Any]]
-) -> Mapping[str, Any]:
-    with GUARD:
-        return facts(run, metadata)
-    return _EMPTY

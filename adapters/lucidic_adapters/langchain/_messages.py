@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, FunctionMessage, ToolMessage
 
@@ -54,6 +54,8 @@ def message_of(message: object) -> Message:
 def _of_message(message: BaseMessage) -> Message:
     role = _role(message)
     content = _content(message.content)
+    if isinstance(message, AIMessage) and isinstance(content, list):
+        content = _joined(content, message.content)
     if isinstance(message, ToolMessage):
         return Message(role, content, tool_call_id=message.tool_call_id, name=message.name)
     if not isinstance(message, AIMessage):
@@ -140,11 +142,13 @@ def parts_of(blocks: Iterable[object]) -> list[ContentPart]:
                 parts.append(part)
         else:
             parts.append(Text(dumps(block)))
-    return _joined(parts)
+    return parts
 
 
-def _joined(parts: list[ContentPart]) -> list[ContentPart]:
+def _joined(parts: list[ContentPart], blocks: object) -> list[ContentPart]:
     """Join runs of text: a streamed answer comes in one block for each delta."""
+    if len(parts) < 2 or not any(isinstance(block, Mapping) for block in cast("list[object]", blocks)):
+        return parts
     joined: list[ContentPart] = []
     for part in parts:
         last = joined[-1] if joined else None

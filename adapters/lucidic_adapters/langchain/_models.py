@@ -16,6 +16,7 @@ from lucidic.adapterkit import (
     prompt_template_attributes,
     usage_attributes,
 )
+from lucidic_adapters.langchain._io import as_json
 from lucidic_adapters.langchain._messages import message_of
 
 
@@ -37,6 +38,9 @@ _NOT_PARAMETERS: Final = frozenset(
         "input",
     )
 )
+_TEMPLATES: Final[dict[int, tuple[Mapping[str, Any], str, Mapping[str, Any]]]] = {}
+"""Templates by the identity of the serialized prompt, which is kept beside them."""
+_MOST_TEMPLATES: Final = 512
 _FINISH: Final = ("finish_reason", "stop_reason", "done_reason", "finishReason", "status")
 _MODEL: Final = ("model_name", "model", "model_id")
 
@@ -87,30 +91,56 @@ def text_request(request: Request, prompts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def prompt_facts(serialized: Mapping[str, Any] | None, inputs: object) -> dict[str, Any]:
-    """Describe the template of a prompt and the variables that filled it."""
-    templates = list(_templates((serialized or {}).get("kwargs") or {}))
-    if not templates:
+def prompt_facts(
+    serialized: Mapping[str, Any] | None,
+    inputs: object,
+    metadata: Mapping[str, Any],
+    shown: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describe the template of a prompt, the variables that filled it, and its version in LangChain's hub.
+
+    ``shown`` is what the span says of the input: mostly the same JSON text.
+    """
+    template, partial = _template_of(serialized or {})
+    if not template:
         return {}
     found: dict[str, Any] = prompt_template_attributes(
-        "\n".join(templates), variables=inputs if isinstance(inputs, Mapping) else None
+        template, version=_text(metadata.get("lc_hub_commit_hash"))
     )
+    if isinstance(inputs, Mapping):
+        is_json = not partial and shown.get("input.mime_type") == "application/json"
+        text = shown["input.value"] if is_json else as_json({**partial, **inputs})
+        found["llm.prompt_template.variables"] = text
     return found
 
 
-def _templates(given: object) -> Iterator[str]:
-    """Find the templates of all messages of a serialized prompt, in order."""
+def _template_of(serialized: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return a prompt's templates, joined, and its partial variables; a prompt is serialized once."""
+    known = _TEMPLATES.get(id(serialized))
+    if known is not None and known[0] is serialized:
+        return known[1:]
+    partial: dict[str, Any] = {}
+    found = "\n".join(_templates(serialized.get("kwargs"), partial)), partial
+    if len(_TEMPLATES) >= _MOST_TEMPLATES:
+        _TEMPLATES.clear()
+    _TEMPLATES[id(serialized)] = (serialized, *found)
+    return found
+
+
+def _templates(given: object, partial: dict[str, Any]) -> Iterator[str]:
+    """Find the templates of all messages of a serialized prompt, in order, and collect partial variables."""
     if not isinstance(given, Mapping):
         return
+    filled = given.get("partial_variables")
+    if isinstance(filled, Mapping):  # a function that fills in a variable is serialized as a mapping
+        partial.update((key, value) for key, value in filled.items() if not isinstance(value, Mapping))
     template = given.get("template")
     if isinstance(template, str):
         yield template
-    messages = given.get("messages")
-    for item in messages if isinstance(messages, list) else ():
-        yield from _templates(item.get("kwargs") if isinstance(item, Mapping) else None)
-    prompt = given.get("prompt")
-    for item in prompt if isinstance(prompt, list) else [prompt]:
-        yield from _templates(item.get("kwargs") if isinstance(item, Mapping) else None)
+    for name in ("messages", "prompt"):
+        inner = given.get(name)
+        for item in inner if isinstance(inner, list) else [inner]:
+            yield from _templates(item.get("kwargs") if isinstance(item, Mapping) else None, partial)
 
 
 def answer(request: Request | None, response: LLMResult) -> dict[str, Any]:
@@ -119,13 +149,15 @@ def answer(request: Request | None, response: LLMResult) -> dict[str, Any]:
     messages = [generation.message for generation in generations if hasattr(generation, "message")]
     output = response.llm_output or {}
     model = _answered_model(messages, output)
+    # What was asked stands on the span already: said again only where another model answered.
+    asked = request if request is not None and model not in (None, request.model) else None
     usage, cached = usage_of(
         messages, output, [generation.generation_info or {} for generation in generations]
     )
     found: dict[str, Any] = llm_attributes(
-        provider=None if request is None else request.provider,
-        request_model=None if request is None else request.model,
-        response_model=model,
+        provider=None if asked is None else asked.provider,
+        request_model=None if asked is None else asked.model,
+        response_model=model if asked is not None or request is None else None,
         output_messages=_answers(messages),
         choices=() if messages else [generation.text for generation in generations],
         finish_reason=_finish_reason(messages, [generation.generation_info for generation in generations]),
@@ -189,12 +221,19 @@ def usage_of(
 def _standard_usage(found: Mapping[str, Any]) -> Usage:
     read = found.get("input_token_details") or {}
     wrote = found.get("output_token_details") or {}
+    prompt, completion, total = (
+        found.get(name) for name in ("input_tokens", "output_tokens", "total_tokens")
+    )
+    cache_read, cache_write = _detail(read, "cache_read"), _cache_write(read)
+    cached = (cache_read or 0) + (cache_write or 0)
+    if cached and prompt is not None and (prompt < cached or total == prompt + (completion or 0) + cached):
+        prompt += cached  # Bedrock's models count cached tokens apart (langchain-aws 1.x)
     return Usage(
-        prompt=found.get("input_tokens"),
-        completion=found.get("output_tokens"),
-        total=found.get("total_tokens"),
-        cache_read=_detail(read, "cache_read"),
-        cache_write=_cache_write(read),
+        prompt=prompt,
+        completion=completion,
+        total=total,
+        cache_read=cache_read,
+        cache_write=cache_write,
         reasoning=_detail(wrote, "reasoning"),
         audio_in=_detail(read, "audio"),
         audio_out=_detail(wrote, "audio"),
@@ -220,8 +259,8 @@ def _cache_write(details: Mapping[str, Any]) -> int | None:
 
 def _raw_usage(found: Mapping[str, Any]) -> Usage:
     """Read usage as providers report it: OpenAI's, Anthropic's, Bedrock's, Google's names."""
-    read = found.get("prompt_tokens_details") or found.get("input_tokens_details") or {}
-    wrote = found.get("completion_tokens_details") or found.get("output_tokens_details") or {}
+    read = _details(found, "prompt_tokens_details", "input_tokens_details")
+    wrote = _details(found, "completion_tokens_details", "output_tokens_details")
     cache_read = _number(
         found, "cache_read_input_tokens", "cacheReadInputTokens", "cache_read_input_token_count"
     )
@@ -233,23 +272,29 @@ def _raw_usage(found: Mapping[str, Any]) -> Usage:
         prompt = _number(found, "input_tokens", "inputTokens", "prompt_token_count", "inputTokenCount")
         if prompt is not None:  # Anthropic and Bedrock count cached tokens apart
             prompt += (cache_read or 0) + (cache_write or 0)
+    completion = _number(found, "completion_tokens", "output_tokens", "outputTokens", "outputTokenCount")
+    thoughts = _number(found, "thoughts_token_count")
+    if completion is None:  # Google counts thoughts apart
+        completion = _number(found, "candidates_token_count")
+        completion = completion if completion is None else completion + (thoughts or 0)
     return Usage(
         prompt=prompt,
-        completion=_number(
-            found,
-            "completion_tokens",
-            "output_tokens",
-            "outputTokens",
-            "candidates_token_count",
-            "outputTokenCount",
-        ),
+        completion=completion,
         total=_number(found, "total_tokens", "totalTokens", "total_token_count"),
-        cache_read=cache_read or _count(read.get("cached_tokens")),
+        cache_read=cache_read
+        or _count(read.get("cached_tokens"))
+        or _number(found, "cached_content_token_count"),
         cache_write=cache_write,
-        reasoning=_count(wrote.get("reasoning_tokens")) or _number(found, "thoughts_token_count"),
+        reasoning=_count(wrote.get("reasoning_tokens")) or thoughts,
         audio_in=_count(read.get("audio_tokens")),
         audio_out=_count(wrote.get("audio_tokens")),
     )
+
+
+def _details(found: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """Return the details of a count; Google's are lists, one entry for each modality."""
+    given = next((found[name] for name in names if found.get(name)), None)
+    return given if isinstance(given, Mapping) else {}
 
 
 def _number(found: Mapping[str, Any], *names: str) -> int | None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
@@ -16,7 +15,7 @@ from lucidic.adapterkit import CANCELLED, INCOMPLETE, STOPPED_EARLY, LiveSpan, g
 
 
 RUN_KEY: Final = "lucidic.langchain.run"
-"""Context key: id of the innermost LangChain run whose code runs here."""
+"""Context key: the innermost LangChain run whose code runs here."""
 
 GUARD: Final = guarded("the LangChain handler")
 """One for all callbacks: it keeps no state, and making one costs more than using it."""
@@ -40,12 +39,13 @@ class Run:
     def __init__(
         self, run_id: UUID, kind: str, parent: Run | None, owner: object, *, thread: object = None
     ) -> None:
-        self.id = run_id
+        self.id = run_id.int
+        """The run's id as a number: a UUID is hashed and compared in Python, at each look into a dictionary."""
         self.kind = kind
         self.parent = parent
         self.owner = owner
         """The handler that started it; the callbacks of other handlers for the same run are passed over."""
-        self.children: dict[UUID, Run] = {}
+        self.children: dict[int, Run] = {}
         self.agent: str | None = None
         self.attempts: dict[str, int] | None = None
         """How often each node below this graph was run."""
@@ -64,7 +64,7 @@ class Run:
     def begin(self, live: LiveSpan) -> None:
         """Take the span that was started for this run."""
         self.live = live
-        self.context = Context({**live.context, RUN_KEY: self.id})
+        self.context = Context({**live.context, RUN_KEY: self})
         """Where the user code of this run executes."""
 
 
@@ -72,7 +72,7 @@ class Runs:
     """All open runs of the process, by id."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[UUID, Run] = OrderedDict()
+        self._open: dict[int, Run] = {}
         self._interrupted: OrderedDict[tuple[str | None, str], SpanContext] = OrderedDict()
 
     def __len__(self) -> int:
@@ -83,19 +83,7 @@ class Runs:
 
     def get(self, run_id: UUID | None) -> Run | None:
         """Return the open run of that id."""
-        return None if run_id is None else self._open.get(run_id)
-
-    def parent_for(self, parent_run_id: UUID | None) -> LiveSpan | None:
-        """Choose the parent of a run that starts here; ``None`` means the current context.
-
-        Where the innermost run of the context is the parent, the context is right: a span that the
-        user opened in between becomes the parent. Where the context was lost (threads, callbacks
-        passed by hand, Python 3.10), LangChain's own parent is.
-        """
-        if parent_run_id is None or otel_context.get_current().get(RUN_KEY) == parent_run_id:
-            return None
-        parent = self._open.get(parent_run_id)
-        return None if parent is None else parent.live
+        return None if run_id is None else self._open.get(run_id.int)
 
     def add(self, run: Run) -> None:
         """Register a started run below its parent."""
@@ -107,7 +95,7 @@ class Runs:
 
     def take(self, run_id: UUID, owner: object) -> Run | None:
         """Remove a run that ends now; ``None`` for one that is not open, or another handler's."""
-        run = self._open.get(run_id)
+        run = self._open.get(run_id.int)
         if run is None or run.owner is not owner:
             return None
         return self._remove(run)

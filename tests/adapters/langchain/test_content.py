@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, dispatch_custom_event
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
@@ -16,94 +15,10 @@ from opentelemetry.trace import StatusCode
 
 from lucidic.langchain import LucidicHandler
 from lucidic_adapters.langchain._messages import message_of
-from lucidic_adapters.langchain._models import usage_of
-
-
-USAGE = {
-    "input_tokens": 100,
-    "output_tokens": 20,
-    "total_tokens": 120,
-    "input_token_details": {"cache_read": 40, "cache_creation": 10, "audio": 5},
-    "output_token_details": {"reasoning": 8, "audio": 2},
-}
 
 
 def _text(*blocks):
     return [(type(part).__name__, part) for part in message_of(AIMessage(list(blocks))).content]
-
-
-def test_usage(lc, config, tree):
-    """Tokens with cache, reasoning and audio details are told."""
-    answer = AIMessage("a b", usage_metadata=USAGE, response_metadata={"finish_reason": "stop"})
-    lc.chat(answer).invoke("x", config)
-    found = tree.one("LLM").attributes
-    assert found["llm.token_count.prompt"] == 100
-    assert found["llm.token_count.completion"] == 20
-    assert found["llm.token_count.total"] == 120
-    assert found["llm.token_count.prompt_details.cache_read"] == 40
-    assert found["llm.token_count.prompt_details.cache_write"] == 10
-    assert found["llm.token_count.prompt_details.audio"] == 5
-    assert found["llm.token_count.completion_details.reasoning"] == 8
-    assert found["llm.token_count.completion_details.audio"] == 2
-    assert found["llm.finish_reason"] == "stop"
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        ({"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}, (10, 3, None, None)),
-        (
-            {
-                "prompt_tokens": 10,
-                "completion_tokens": 3,
-                "prompt_tokens_details": {"cached_tokens": 4},
-                "completion_tokens_details": {"reasoning_tokens": 2},
-            },
-            (10, 3, 4, 2),
-        ),
-        (
-            {
-                "input_tokens": 5,
-                "output_tokens": 3,
-                "cache_read_input_tokens": 7,
-                "cache_creation_input_tokens": 1,
-            },
-            (13, 3, 7, None),
-        ),
-        ({"inputTokens": 5, "outputTokens": 3, "cacheReadInputTokens": 2}, (7, 3, 2, None)),
-        ({"prompt_token_count": 5, "candidates_token_count": 3, "thoughts_token_count": 9}, (5, 3, None, 9)),
-    ],
-)
-def test_usage_of_providers(raw, expected):
-    """Usage in a provider's own words (OpenAI, Anthropic, Bedrock, Google) is understood."""
-    usage, cached = usage_of([], {"token_usage": raw}, [])
-    assert (usage.prompt, usage.completion, usage.cache_read, usage.reasoning) == expected
-    assert not cached
-
-
-def test_service_tier_prefixes():
-    """A service tier's prefix does not hide reasoning and cached tokens."""
-    found = {
-        "input_tokens": 5,
-        "output_tokens": 9,
-        "total_tokens": 14,
-        "input_token_details": {"flex": 2, "flex_cache_read": 3},
-    }
-    found["output_token_details"] = {"flex": 1, "flex_reasoning": 8}
-    usage, _ = usage_of([AIMessage("a", usage_metadata=found)], {}, [])
-    assert (usage.reasoning, usage.cache_read) == (8, 3)
-
-
-def test_cache_hit(lc, config, tree):
-    """An answer from LangChain's cache is marked, and its tokens are not counted again."""
-    model = lc.chat(AIMessage("a", usage_metadata=USAGE), cache=InMemoryCache())
-    model.invoke("x", config)
-    model.invoke("x", config)
-    first, second = sorted(tree.of_kind("LLM"), key=lambda span: span.start_time)
-    assert first.attributes["llm.token_count.total"] == 120
-    assert second.attributes["llm.cache_hit"] is True
-    assert "llm.token_count.total" not in second.attributes
-    assert second.attributes["output.value"] == "a"
 
 
 def test_tool_calls(lc, config, tree):
