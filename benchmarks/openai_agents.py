@@ -1,13 +1,16 @@
 """CPU of traced runs of the OpenAI Agents SDK, beside tracing disabled and beside others, in one run.
 
-    python benchmarks/openai_agents.py [--memory] [--runs 30] [--rounds 15]
+    python benchmarks/openai_agents.py [--model client|scripted|memory] [--runs 10] [--rounds 60]
 
-A run asks the model twice and calls one tool. By default the model is the SDK's own with the real ``openai``
-client, whose transport answers in this process, so that spans have full content and no time goes to a network;
-with ``--memory`` not even the client takes part, which is the least that a run can cost. Each way of
-tracing has a process of its own; they take turns, and the quickest round of each counts, because a busy machine
-only ever adds to it. Spans go to a receiver
-that keeps nothing. Ways whose package is not installed are left out, and said to be.
+A run asks the model twice and calls one tool. The model is one of
+
+- ``client``: the SDK's own with the real ``openai`` client, whose transport answers in this process;
+- ``scripted``: the SDK's test double, which gives processors no content at all (only ours finds it);
+- ``memory``: full content with no client, which is the least that a run can cost.
+
+Each way of tracing has a process of its own; they take turns, and the quickest round of each counts, because a
+busy machine only ever adds to it. Spans go to a receiver that keeps nothing. Ways whose package is not installed
+are left out, and said to be; ``disabled`` is ``set_tracing_disabled(True)``.
 """
 
 from __future__ import annotations
@@ -89,8 +92,11 @@ def _provider():
     return provider
 
 
-def make_agent(*, memory):
-    """Return an agent whose model answers with a tool call and, given its result, with a text."""
+def make_agent(kind):
+    """Return an agent whose model answers with a tool call and, given its result, with a text.
+
+    With it comes what must be called before each run.
+    """
     from agents import Agent, function_tool
 
     @function_tool
@@ -102,8 +108,32 @@ def make_agent(*, memory):
         """
         return f"It is sunny in {city}, with 24 degrees and a light wind from the west."
 
-    model = _from_memory() if memory else _from_client()
-    return Agent("Guide", instructions="You are a helpful guide. Be brief.", model=model, tools=[weather])
+    make, prepare = {"client": _from_client, "memory": _from_memory}.get(kind), _nothing
+    if make is None:
+        model, prepare = _from_script()
+    else:
+        model = make()
+    agent = Agent("Guide", instructions="You are a helpful guide. Be brief.", model=model, tools=[weather])
+    return agent, prepare
+
+
+def _nothing(): ...
+
+
+def _from_script():
+    from agents.testing import ScriptedModel, assistant_message, function_call
+
+    model = ScriptedModel(emit_traces=True)
+    steps = [
+        [function_call("weather", {"city": "Rome"}, call_id="call_1")],
+        [assistant_message("It is sunny in Rome today, 24 degrees.")],
+    ]
+
+    def prepare():
+        model._calls.clear()
+        model.extend(steps)
+
+    return model, prepare
 
 
 def _from_client():
@@ -181,15 +211,16 @@ def _response(instructions, tools, *, asks):
     }  # fmt: skip
 
 
-def work(way, runs, *, memory):
+def work(way, runs, kind):
     """Run when told to, and print the CPU seconds of each round."""
     from agents import RunConfig, Runner
 
     install(way)
-    agent = make_agent(memory=memory)
+    agent, prepare = make_agent(kind)
 
     async def go():
         for _ in range(runs):
+            prepare()
             config = RunConfig(group_id="conversation-0001")
             await Runner.run(agent, "How is the weather in Rome today?", run_config=config)
 
@@ -202,22 +233,15 @@ def work(way, runs, *, memory):
         print(time.process_time() - start, flush=True)
 
 
-def compare(runs, rounds, *, memory):
+def compare(runs, rounds, kind):
     """Let the ways take turns, and print what each costs for a run, and compared with no tracing."""
     workers = {}
     for way, package in WAYS.items():
         if package is not None and not _is_installed(package):
             print(f"{way}: not installed")
             continue
-        command = [
-            sys.executable,
-            __file__,
-            "--way",
-            way,
-            "--runs",
-            str(runs),
-            *(["--memory"] if memory else []),
-        ]
+        options = ["--way", way, "--runs", str(runs), "--model", kind]
+        command = [sys.executable, __file__, *options]
         workers[way] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     times = {way: [] for way in workers}
     for _ in range(rounds):
@@ -245,12 +269,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--model", choices=("client", "scripted", "memory"), default="client")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
-        work(given.way, given.runs, memory=given.memory)
+        work(given.way, given.runs, given.model)
     else:
-        compare(given.runs, given.rounds, memory=given.memory)
+        compare(given.runs, given.rounds, given.model)

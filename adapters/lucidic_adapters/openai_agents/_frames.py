@@ -15,7 +15,7 @@ from typing import Any, Final
 _NOTHING: Final[Mapping[str, Any]] = {}
 _DEEPEST: Final = 16
 
-MODEL_CALL: Final = ("model_settings", "handoffs", "tracing")
+MODEL_CALL: Final = ("tracing", "model_settings", "handoffs")
 """Parameters of ``Model.get_response`` and ``Model.stream_response``."""
 RUN: Final = ("conversation_id", "session", "run_config")
 """Parameters of a run, in whichever function of the SDK starts its trace."""
@@ -29,24 +29,23 @@ def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST, anyones: bool 
     """Return the local variables of the nearest calling frame that has all of ``names``, else nothing.
 
     Args:
-        names: What the frame must have.
+        names: What the frame must have; the first one is what few functions have.
         deepest: How many frames to look at.
         anyones: Also look at frames of code that is not the SDK's.
 
     """
-    frame = sys._getframe(1)
-    wanted = set(names)
-    for _ in range(deepest):
-        above = frame.f_back
-        if above is None:
-            break
-        frame = above
+    frame = sys._getframe(1).f_back
+    first = names[0]
+    while frame is not None and deepest > 0:
         code = frame.f_code
-        has = wanted.issubset(code.co_varnames) or (
-            code.co_cellvars and wanted <= {*code.co_varnames, *code.co_cellvars}
-        )
-        if has and (anyones or str(frame.f_globals.get("__name__")).startswith("agents.")):
-            return frame.f_locals
+        if (first in code.co_varnames or first in code.co_cellvars) and (
+            anyones or str(frame.f_globals.get("__name__")).startswith("agents.")
+        ):
+            known = {*code.co_varnames, *code.co_cellvars}
+            if known.issuperset(names):
+                return frame.f_locals
+        frame = frame.f_back
+        deepest -= 1
     return _NOTHING
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 from lucidic.adapterkit import (
     Message,
     ToolSchema,
-    dumps,
     io_attributes,
     llm_attributes,
     prompt_template_attributes,
@@ -19,10 +18,13 @@ from lucidic.adapterkit import (
 )
 from lucidic_adapters.openai_agents._chat import chat_message, chat_messages
 from lucidic_adapters.openai_agents._frames import MODEL_CALL, locals_of
+from lucidic_adapters.openai_agents._history import Heard, History
 from lucidic_adapters.openai_agents._responses import (
+    fields_of,
     get,
     input_messages,
     last_words,
+    messages_of,
     output_messages,
     text_of,
     usage_of,
@@ -45,32 +47,34 @@ _NOT_SETTINGS: Final = (
     "retry",
     "preserve_raw_usage",
 )
+_ANSWERS: Final = ("response", "model_response", "result", "step")
 _REASONS: Final = {"max_output_tokens": "length"}
 
 
 def response(work: Work, data: Any) -> Attributes:
     """Describe a call of the Responses API (``ResponseSpanData``)."""
     frame = locals_of(MODEL_CALL, anyones=True)
-    answer = get(data, "response")
+    given_answer = get(data, "response")
+    answer = fields_of(given_answer)
     shown = _shows_data(work, frame)
     given = get(data, "input")
     if given is None and shown:
         given = frame.get("input")
-    instructions = get(answer, "instructions") or (frame.get("system_instructions") if shown else None)
-    heard = input_messages(given, instructions) if shown else []
-    said = output_messages(get(answer, "output"))
+    instructions = answer.get("instructions") or (frame.get("system_instructions") if shown else None)
+    heard = _heard(work, given, instructions) if shown else Heard()
+    said = output_messages(answer.get("output"))
     found = _call(
         work,
         frame,
         heard,
         said,
-        model=get(answer, "model"),
-        parameters=_settings_of(frame) if answer is None else _echoed_settings(answer, frame),
-        usage=get(answer, "usage") or get(data, "usage"),
-        finish_reason=_finish_of(answer),
+        model=answer.get("model"),
+        parameters=_settings_of(frame) if given_answer is None else _echoed_settings(answer, frame),
+        usage=answer.get("usage") or get(data, "usage"),
+        finish_reason=_finish_of(given_answer),
         tools=_tools_of(frame) or _echoed_tools(answer),
     )
-    prompt = get(answer, "prompt")
+    prompt = answer.get("prompt")
     if prompt is not None and get(prompt, "id"):
         variables = get(prompt, "variables")
         found |= prompt_template_attributes(
@@ -78,8 +82,8 @@ def response(work: Work, data: Any) -> Attributes:
             variables=dict(variables) if variables else None,
             version=get(prompt, "version"),
         )
-    found["openai_agents.response_id"] = get(answer, "id") or get(data, "_response_id")
-    found["openai_agents.previous_response_id"] = get(answer, "previous_response_id")
+    found["openai_agents.response_id"] = answer.get("id") or get(data, "_response_id")
+    found["openai_agents.previous_response_id"] = answer.get("previous_response_id")
     return found
 
 
@@ -88,11 +92,17 @@ def generation(work: Work, data: Any) -> Attributes:
     frame = locals_of(MODEL_CALL, anyones=True)
     shown = _shows_data(work, frame)
     given = get(data, "input")
-    if given:
-        heard = chat_messages(given)
-    else:
-        heard = input_messages(frame.get("input"), frame.get("system_instructions")) if shown else []
+    heard = Heard()
+    if given and (isinstance(given, str) or not isinstance(given, Iterable)):
+        heard.add(chat_messages(given))
+    elif given:
+        _history_of(work).read(heard, given, _one_chat_message)
+    elif shown:
+        heard = _heard(work, frame.get("input"), frame.get("system_instructions"))
     said, streamed = _generated(get(data, "output"))
+    made = _made_in(frame) if not said else None
+    if shown and made is not None:
+        said = output_messages(made.output)
     completion = _completion_of(frame)
     parameters = get(data, "model_config") or _settings_of(frame)
     return _call(
@@ -102,8 +112,8 @@ def generation(work: Work, data: Any) -> Attributes:
         said,
         model=get(completion, "model") or get(data, "model"),
         parameters=_with_schema({**parameters}, frame) if shown else {**parameters},
-        usage=get(completion, "usage") or get(data, "usage"),
-        finish_reason=_finish_of(streamed) if streamed else _chat_finish(completion),
+        usage=get(completion, "usage") or get(data, "usage") or get(made, "usage"),
+        finish_reason=_finish_of(streamed or made) if streamed or made else _chat_finish(completion),
         tools=_tools_of(frame),
     )
 
@@ -136,7 +146,7 @@ def _voice(data: Any, heard: list[Message], said: list[Message]) -> Attributes:
 def _call(
     work: Work,
     frame: Mapping[str, Any],
-    heard: list[Message],
+    heard: Heard,
     said: list[Message],
     *,
     model: str | None,
@@ -151,26 +161,49 @@ def _call(
     provider = provider_name(host=host) or ("openai" if type(client).__name__.startswith("OpenAI") else None)
     asked = get(client, "model")
     named = model or (asked if isinstance(asked, str) else None) or (type(client).__name__ if frame else None)
-    words, answer = last_words(heard), text_of(said)
+    words, answer = last_words(heard.messages), text_of(said)
     if work.flow.include_data:
         work.say(words, answer)
     found = llm_attributes(
         provider=provider,
         system=None if provider else system_name(model=named) or type(client).__name__,
         model=named,
-        input_messages=heard,
         output_messages=said,
         invocation_parameters=_kept(parameters),
         usage=usage_of(usage),
         finish_reason=finish_reason,
     )
+    found |= heard.attributes
     found |= tools
-    if heard and said:
-        last = heard[-1]
-        found |= io_attributes(
-            input=text_of((last,)) or words or dumps(last), output=answer or dumps(said[0].tool_calls)
-        )
+    if heard.messages and said:
+        last = heard.messages[-1]
+        found |= io_attributes(input=text_of((last,)) or words or last, output=answer or said[0].tool_calls)
     return found
+
+
+def _heard(work: Work, given: object, instructions: object) -> Heard:
+    heard = Heard()
+    heard.add(input_messages(None, instructions))
+    if isinstance(given, str):
+        heard.add([Message("user", given)])
+    elif isinstance(given, Iterable):
+        _history_of(work).read(heard, given, _one_message)
+    return heard
+
+
+def _history_of(work: Work) -> History:
+    run = work.above("task") or work.flow.root or work
+    if run.history is None:
+        run.history = History()
+    return run.history
+
+
+def _one_message(item: object) -> list[Message]:
+    return messages_of((item,))
+
+
+def _one_chat_message(item: object) -> list[Message]:
+    return chat_messages((item,))
 
 
 def _shows_data(work: Work, frame: Mapping[str, Any]) -> bool:
@@ -187,9 +220,9 @@ def _kept(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _echoed_settings(answer: object, frame: Mapping[str, Any]) -> dict[str, Any]:
+def _echoed_settings(answer: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a response repeats; what was asked of its reasoning comes back changed."""
-    settings = {name: get(answer, name) for name in _ECHOED}
+    settings = {name: answer.get(name) for name in _ECHOED}
     asked = get(frame.get("model_settings"), "reasoning") or settings["reasoning"]
     dump = getattr(asked, "model_dump", None)
     settings["reasoning"] = dump(exclude_none=True) if callable(dump) else asked
@@ -283,6 +316,12 @@ def _generated(output: object) -> tuple[list[Message], object]:
         else:
             messages.append(chat_message(item))
     return messages, streamed
+
+
+def _made_in(frame: Mapping[str, Any]) -> Any:
+    """Return the answer of a model that does not tell its span of it, as the SDK's own doubles do not (0.24)."""
+    found = (frame.get(name) for name in _ANSWERS)
+    return next((answer for answer in found if isinstance(get(answer, "output"), list | tuple)), None)
 
 
 def _completion_of(frame: Mapping[str, Any]) -> object:

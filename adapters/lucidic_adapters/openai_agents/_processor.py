@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from agents.tracing import Span, Trace, TracingProcessor, get_current_span, get_current_trace, traces
 from opentelemetry import trace as otel_trace
@@ -33,7 +33,7 @@ from lucidic_adapters.openai_agents._end import end_run, end_span
 from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
 from lucidic_adapters.openai_agents._quiet import loud, quiet
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call, id_attributes, session_ids
-from lucidic_adapters.openai_agents._state import TRACE, Flow, Work
+from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work
 
 
 RESUMED: Final = "openai_agents.resumed"
@@ -88,11 +88,11 @@ class LucidicTracingProcessor(TracingProcessor):
             tracer_provider=tracer_provider,
         )
         self._options = options
-        self._tracer = make_tracer("lucidic.openai_agents", options)
+        self.tracer = make_tracer("lucidic.openai_agents", options)
+        self.session_keys = options.session_keys
         self._flows: WeakKeyDictionary[Trace, Flow] = WeakKeyDictionary()
         self._finished: WeakSet[Trace] = WeakSet()
-        self._works: WeakKeyDictionary[Span[Any], Work] = WeakKeyDictionary()
-        self._by_id: WeakValueDictionary[str, Work] = WeakValueDictionary()
+        self._works = OpenSpans()
         self._ended: OrderedDict[str, tuple[SpanContext, str | None]] = OrderedDict()
         self._used_ids: OrderedDict[str, None] = OrderedDict()
         self._on_idle: Callable[[], None] | None = None
@@ -124,20 +124,21 @@ class LucidicTracingProcessor(TracingProcessor):
         """Start a span below the SDK's parent, or below what the user opened inside it."""
         with guarded("agents on_span_start"):
             settle()
-            parent = self._by_id.get(span.parent_id) if span.parent_id else None
-            trace = get_current_trace()
+            parent = self._works.by_id(span.parent_id)
+            trace = None if parent is not None and parent.flow.session_id is not None else get_current_trace()
             flow = parent.flow if parent is not None else self._flow_of(span, trace)
             if flow is None:
                 return
             above = parent or flow.root
-            kind, name, attributes = _translate.started(span.span_data, above)
+            data = span.span_data
+            kind, name, attributes = _translate.started(data, above)
             call = _call_here() if kind == _translate.TASK or above is None else None
             if call is not None:
+                trace = trace or get_current_trace()
                 attributes |= id_attributes(call, trace)
             live = self._start_span(name, kind, flow, above, self._ids(flow, above, call, trace), attributes)
-            work = Work(live, kind, flow, above, getattr(span.span_data, "name", None))
-            self._works[span] = work
-            self._by_id[span.span_id] = work
+            work = Work(live, kind, flow, above, getattr(data, "name", None))
+            self._works.add(span, work)
             _open(work, call)
             if is_marked_current():
                 work.entry = enter(quiet(live.context) if kind in _translate.MODEL_KINDS else live.context)
@@ -145,10 +146,9 @@ class LucidicTracingProcessor(TracingProcessor):
     def on_span_end(self, span: Span[Any]) -> None:
         """Describe the span with what is known now, and end it."""
         with guarded("agents on_span_end"):
-            work = self._works.pop(span, None)
+            work = self._works.pop(span)
             if work is None:
                 return
-            self._by_id.pop(span.span_id, None)
             error = work.error()
             attributes = _translate.ended(work, span) if work.live.is_recording else {}
             if work is work.flow.root:
@@ -201,10 +201,10 @@ class LucidicTracingProcessor(TracingProcessor):
         flow = Flow(trace.trace_id)
         self._flows[trace] = flow
         with self._trace_id_of(trace):
-            live = self._tracer.start(
+            live = self.tracer.start(
                 trace.name,
                 "CHAIN",
-                framework=session_ids(call, trace, self._options.session_keys),
+                framework=session_ids(call, trace, self.session_keys),
                 attributes=_translate.trace_attributes(trace) | id_attributes(call, trace),
             )
         root = Work(live, TRACE, flow, None, trace.name)
@@ -261,21 +261,20 @@ class LucidicTracingProcessor(TracingProcessor):
         """Start a span in the right place: the deepest of the SDK's parent and the current span."""
         current = get_current()
         unsilenced = loud(current)
+        openinference_kind = _translate.KINDS.get(kind, "CHAIN")
         if unsilenced is not current:
             attach(unsilenced)
         try:
-            start = partial(
-                self._tracer.start,
-                name,
-                _translate.KINDS.get(kind, "CHAIN"),
-                framework=framework,
-                attributes=attributes,
-            )
             if above is None:
+                start = partial(self.tracer.start, name, openinference_kind, attributes=attributes)
                 return self._start_top(start, flow, framework)
+            place: LiveSpan | None = above.live
             here = otel_trace.get_current_span()
-            is_inside = here is not above.live.span and deepest(above.live, here) is here
-            return start() if is_inside else start(parent=above.live)
+            if here is not above.live.span and deepest(above.live, here) is here:
+                place = None
+            return self.tracer.start(
+                name, openinference_kind, parent=place, framework=framework, attributes=attributes
+            )
         finally:
             if unsilenced is not current:
                 attach(current)
@@ -284,7 +283,7 @@ class LucidicTracingProcessor(TracingProcessor):
         """Start the first span of a trace that has no root: in the place of the run that was paused, if any."""
         paused = self._ended.get(flow.trace_id) if flow.resumes else None
         if paused is None:
-            return start()
+            return start(framework=framework)
         place, session_id = paused
         wanted = self._options.session_id or lucidic.current_session_id() or session_id
         if session_id is not None:
@@ -308,7 +307,7 @@ class LucidicTracingProcessor(TracingProcessor):
             call = None if step is None else step.call
             if call is None or call.session is None:
                 return ()
-        return session_ids(call, trace, self._options.session_keys)
+        return session_ids(call, trace, self.session_keys)
 
 
 def _keep(kept: OrderedDict[str, _T], key: str, value: _T) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
+
 from lucidic.adapterkit import (
     Audio,
     ContentPart,
@@ -16,6 +18,7 @@ from lucidic.adapterkit import (
     ToolCall,
     Usage,
     dumps,
+    io_attributes,
 )
 
 
@@ -26,10 +29,27 @@ def get(item: object, name: str, default: Any = None) -> Any:
     """Read a field of a typed object or of a mapping."""
     if type(item) is dict:  # most are, and asking for a Mapping takes ten times as long
         return item.get(name, default)
+    held = getattr(item, "__dict__", None)
+    if held is not None and name in held:
+        return held[name]
+    if hasattr(item, "__pydantic_extra__"):  # its own look for what is not there words an error each time
+        more = item.__pydantic_extra__
+        return default if more is None else more.get(name, default)
     found = getattr(item, name, _ABSENT)
     if found is _ABSENT:
         return item.get(name, default) if isinstance(item, Mapping) else default
     return found
+
+
+def fields_of(item: object) -> Mapping[str, Any]:
+    """Return the fields of a typed object or of a mapping, of which many are read; empty for ``None``."""
+    if type(item) is dict:
+        return item
+    more = getattr(item, "__pydantic_extra__", None)
+    held = getattr(item, "__dict__", None)
+    if held is None:
+        return item if isinstance(item, Mapping) else {}
+    return {**held, **more} if more else held
 
 
 def input_messages(given: object, instructions: object = None) -> list[Message]:
@@ -96,6 +116,14 @@ def text_of(messages: Iterable[Message]) -> str | None:
         elif message.content:
             words += [part.text for part in message.content if isinstance(part, Text)]
     return "\n".join(words) or None
+
+
+def arguments_as_input(arguments: object) -> dict[str, Any]:
+    """Describe the arguments of a call as the input of a span; they are JSON, whoever wrote them."""
+    found = io_attributes(input=arguments)
+    if isinstance(arguments, str) and arguments[:1] == "{":
+        found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
+    return found
 
 
 def last_words(messages: Iterable[Message]) -> str | None:

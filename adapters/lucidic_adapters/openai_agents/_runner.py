@@ -11,11 +11,14 @@ from typing import Any, Final
 
 from agents.run import AgentRunner
 from agents.tracing import add_trace_processor, get_trace_provider
+from agents.tracing.traces import NoOpTrace
 
 from lucidic.adapterkit import guarded
 from lucidic_adapters.openai_agents._end import bring
 from lucidic_adapters.openai_agents._hints import processors, say_why_nothing_came
 from lucidic_adapters.openai_agents._processor import LucidicTracingProcessor
+from lucidic_adapters.openai_agents._realtime import tool_failed
+from lucidic_adapters.openai_agents._realtime_install import wrap_sessions
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call
 
 
@@ -41,7 +44,11 @@ def instrument(**options: Any) -> Undo:
     """
     processor = LucidicTracingProcessor(**options)
     add_trace_processor(processor)
-    undone = [*_wrap_runner(processor), *_wrap_tool_failures(processor)]
+    undone = [
+        *_wrap_runner(processor),
+        *_wrap_tool_failures(processor),
+        *wrap_sessions(_replace, processor.tracer, processor.session_keys, _is_tracing(processor)),
+    ]
 
     def remove() -> None:
         for undo in undone:
@@ -49,6 +56,18 @@ def instrument(**options: Any) -> Undo:
         _remove_processor(processor)
 
     return remove
+
+
+def _is_tracing(processor: LucidicTracingProcessor) -> Callable[[], bool]:
+    """Realtime sessions make no callbacks: whether they are traced is asked of the SDK when they start."""
+
+    def is_tracing() -> bool:
+        registered = processors()
+        if registered is not None and processor not in registered:
+            return False
+        return not isinstance(get_trace_provider().create_trace("asked, never started"), NoOpTrace)
+
+    return is_tracing
 
 
 def _remove_processor(processor: LucidicTracingProcessor) -> None:
@@ -115,6 +134,7 @@ def _telling(handler: Callable[..., Any], processor: LucidicTracingProcessor) ->
         error = kwargs.get("error")
         if isinstance(error, BaseException):
             processor.tool_failed(error)
+            tool_failed(error)
         return await handler(*args, **kwargs)
 
     return told

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
+from weakref import ReferenceType, ref
 
+from agents.tracing import Span
 from opentelemetry.trace import SpanContext
 
 from lucidic.adapterkit import LiveSpan
 from lucidic_adapters.openai_agents._context import Entry
 from lucidic_adapters.openai_agents._frames import passing_error
+from lucidic_adapters.openai_agents._history import History
 from lucidic_adapters.openai_agents._sessions import RunCall
 
 
+_SWEEP_AT: Final = 1024
 TRACE: Final = "trace"
 """The kind of a workflow's root; all other kinds are the SDK's own (``span_data.type``)."""
 
@@ -41,7 +45,7 @@ class Work:
     """One open span, of the SDK and of OpenTelemetry."""
 
     __slots__ = (
-        "__weakref__", "answer", "call", "entry", "flow", "handoffs", "kind", "live", "name", "outer_error", "parent",
+        "answer", "call", "entry", "flow", "handoffs", "history", "kind", "live", "name", "of", "outer_error", "parent",
         "tool_error", "words",
     )  # fmt: skip
 
@@ -51,6 +55,8 @@ class Work:
         self.flow = flow
         self.parent = parent
         self.name = name
+        self.of: ReferenceType[Span[Any]] | None = None
+        """The SDK's span; ``None`` for a workflow."""
         self.call: RunCall | None = None
         self.entry: Entry | None = None
         self.outer_error = id(passing_error())
@@ -61,6 +67,8 @@ class Work:
         """What it said last."""
         self.handoffs: dict[str, str] | None = None
         """Of what is below: the agent that takes over, and the one that handed over."""
+        self.history: History | None = None
+        """What the calls of this run were sent."""
         self.tool_error: BaseException | None = None
         """What a tool raised before the SDK turned it into an answer."""
 
@@ -85,6 +93,53 @@ class Work:
             if answer is not None:
                 step.answer = answer
             step = step.parent
+
+
+class OpenSpans:
+    """The open spans by the SDK's ids of them; one that the SDK drops without an end is forgotten."""
+
+    def __init__(self) -> None:
+        self._works: dict[object, Work] = {}
+        self._sweep_at = _SWEEP_AT
+
+    def add(self, span: Span[Any], work: Work) -> None:
+        """Remember a span that has started."""
+        work.of = ref(span)
+        key: object = span.span_id
+        if key in self._works:
+            key = (key, id(span))  # ids may be given by hand, and twice
+        self._works[key] = work
+        if len(self._works) > self._sweep_at:
+            self._sweep()
+
+    def by_id(self, span_id: str | None) -> Work | None:
+        """Return the open span of this id."""
+        return self._works.get(span_id)
+
+    def get(self, span: Span[Any]) -> Work | None:
+        """Return what belongs to a span that is open."""
+        work = self._works.get(span.span_id)
+        if work is None or work.of is None or work.of() is span:
+            return work
+        return self._works.get((span.span_id, id(span)))
+
+    def pop(self, span: Span[Any]) -> Work | None:
+        """Return what belongs to a span, and forget it."""
+        work = self._works.pop(span.span_id, None)
+        if work is None or work.of is None or work.of() is span:
+            return work
+        self._works[span.span_id] = work
+        return self._works.pop((span.span_id, id(span)), None)
+
+    def __len__(self) -> int:
+        self._sweep()
+        return len(self._works)
+
+    def _sweep(self) -> None:
+        for key, work in list(self._works.items()):
+            if work.of is None or work.of() is None:
+                self._works.pop(key, None)
+        self._sweep_at = max(_SWEEP_AT, 2 * len(self._works))
 
 
 def is_cancellation(error: BaseException | None) -> bool:

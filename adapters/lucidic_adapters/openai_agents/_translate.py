@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
+from openinference.semconv.trace import SpanAttributes
 
 from lucidic.adapterkit import (
     agent_attributes,
@@ -17,7 +17,13 @@ from lucidic.adapterkit import (
 )
 from lucidic_adapters.openai_agents import _models
 from lucidic_adapters.openai_agents._frames import GUARDRAIL, HANDOFF, TOOL_CALL, locals_of
-from lucidic_adapters.openai_agents._responses import get, input_messages, last_words, text_of
+from lucidic_adapters.openai_agents._responses import (
+    arguments_as_input,
+    get,
+    input_messages,
+    last_words,
+    text_of,
+)
 from lucidic_adapters.openai_agents._state import Work
 
 
@@ -124,10 +130,7 @@ def _function(_work: Work, data: Any) -> Attributes:
         id=get(call, "call_id"),
         json_schema=get(tool, "params_json_schema"),
     )
-    found |= io_attributes(input=get(data, "input"), output=get(data, "output"))
-    given = get(data, "input")
-    if isinstance(given, str) and given[:1] == "{":
-        found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
+    found |= arguments_as_input(get(data, "input")) | io_attributes(output=get(data, "output"))
     if mcp := get(data, "mcp_data"):
         found["openai_agents.mcp.server"] = get(mcp, "server")
     return found

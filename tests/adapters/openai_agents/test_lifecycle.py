@@ -314,7 +314,7 @@ async def test_nothing_is_kept_of_what_has_ended(captured, scripted):
         await asyncio.gather(unread.run_loop_task, return_exceptions=True)
     del unread
     gc.collect()
-    assert (0, 0, 0) == (len(processor._works), len(processor._flows), len(processor._by_id))
+    assert (len(processor._works), len(processor._flows)) == (0, 0)
 
 
 async def test_the_uploader_of_openai_is_not_touched(captured, scripted):
