@@ -168,8 +168,8 @@ def usage_of(response: ModelResponse) -> Usage | None:
     """Return the tokens of one answer; PydanticAI's totals count what is cached, reasoned or heard."""
     usage = response.usage
     details = usage.details or {}
-    if not usage.has_values():
-        return None
+    if not usage.input_tokens and not usage.output_tokens:
+        return None  # nothing was counted, or the SDK could not read it and has the details alone
     return Usage(
         prompt=usage.input_tokens,
         completion=usage.output_tokens,
