@@ -22,7 +22,7 @@ from lucidic.adapterkit import (
     tool_attributes,
 )
 from lucidic_adapters.pydantic_ai import _messages, _parameters
-from lucidic_adapters.pydantic_ai._history import History
+from lucidic_adapters.pydantic_ai._history import History, OfferedTools
 
 
 if TYPE_CHECKING:
@@ -96,23 +96,29 @@ def model_call(span: FrameworkSpan) -> dict[str, Any]:
     parameters = request.parameters if request is not None else None
     inputs, last = _input_of(span)
     outputs = [] if response is None else _messages.response_messages(response, binary=span.include_binary)
-    tools = _parameters.tools(parameters, native.get("gen_ai.system"))
+    tools = _parameters.tools(parameters, native.get("gen_ai.system")) or _tools_of(native)
+    offered = span.run.offered if span.run is not None else OfferedTools()
     found = llm_attributes(
         provider=native.get("gen_ai.provider.name") or native.get("gen_ai.system"),
         request_model=native.get("gen_ai.request.model"),
         response_model=None if response is None else response.model_name,
         output_messages=outputs,
-        tools=tools or _tools_of(native),
         invocation_parameters=None if request is None else _parameters.invocation(request),
         usage=None if response is None else usage_of(response),
         finish_reason=None if response is None else _finish_reason(response),
     )
     found |= io_attributes(_asked(last), _answered(response))
     # The long history comes first: at OpenTelemetry's limit the oldest attributes go.
-    return inputs | found | _cost(native) | _kept(native, _KEPT_OF_CALL)
+    return {
+        **inputs,
+        **offered.attributes(tools),
+        **found,
+        **_cost(native),
+        **_kept(native, _KEPT_OF_CALL),
+    }
 
 
-def _input_of(span: FrameworkSpan) -> tuple[dict[str, Any], Message | None]:
+def _input_of(span: FrameworkSpan) -> tuple[Mapping[str, Any], Message | None]:
     """Return what the model was sent as attributes, and the last message of it."""
     request = span.request
     if request is None:
@@ -132,7 +138,7 @@ def attempt(span: FrameworkSpan) -> dict[str, Any]:
         response_model=native.get("gen_ai.response.model"),
     )
     found |= io_attributes(_asked(last))
-    return inputs | found | _kept(native, ("pydantic_ai.model_request.attempt",))
+    return {**inputs, **found, **_kept(native, ("pydantic_ai.model_request.attempt",))}
 
 
 def _asked(last: Message | None) -> str | None:
@@ -162,8 +168,8 @@ def usage_of(response: ModelResponse) -> Usage | None:
     """Return the tokens of one answer; PydanticAI's totals count what is cached, reasoned or heard."""
     usage = response.usage
     details = usage.details or {}
-    if not usage.has_values():
-        return None
+    if not usage.input_tokens and not usage.output_tokens:
+        return None  # nothing was counted, or the SDK could not read it and has the details alone
     return Usage(
         prompt=usage.input_tokens,
         completion=usage.output_tokens,

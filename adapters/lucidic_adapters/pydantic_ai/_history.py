@@ -1,14 +1,14 @@
-"""The messages of a run's requests as attributes: each request repeats those before it, so they are kept."""
+"""The messages and tools of a run's requests as attributes: each request repeats the last one's, so they are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from openinference.semconv.trace import SpanAttributes
 from pydantic_ai.messages import ModelMessage
 
-from lucidic.adapterkit import Message, message_attributes
+from lucidic.adapterkit import Message, ToolSchema, message_attributes, tool_schema_attributes
 from lucidic_adapters.pydantic_ai import _messages
 
 
@@ -16,26 +16,58 @@ _PREFIX: Final = SpanAttributes.LLM_INPUT_MESSAGES
 
 
 class _Known:
-    """A message that was translated before, and its attributes by the place at which it stood."""
+    """A message that was translated before."""
 
-    __slots__ = ("count", "facts", "flat", "message", "parts")
+    __slots__ = ("count", "facts", "message", "parts")
 
     def __init__(self, message: ModelMessage, facts: list[Message]) -> None:
         self.message = message
         self.parts = message.parts
         self.count = len(message.parts)
         self.facts = facts
-        self.flat: dict[int, dict[str, Any]] = {}
 
     def is_still(self, message: ModelMessage) -> bool:
-        return self.message is message and self.parts is message.parts and self.count == len(message.parts)
+        return self.message is message and self.parts is message.parts and self.count == len(self.parts)
 
-    def attributes(self, start: int) -> dict[str, Any]:
-        found = self.flat.get(start)
-        if found is None:
-            found = dict(message_attributes(_PREFIX, self.facts, start=start))
-            self.flat = {start: found}
-        return found
+
+class _Input:
+    """What one request was sent."""
+
+    __slots__ = ("flat", "instructions", "known", "last", "position", "unplaced")
+
+    def __init__(self, instructions: str | None, above: _Input | None = None) -> None:
+        self.instructions = instructions
+        self.unplaced = bool(instructions) if above is None else above.unplaced
+        """The instructions wait for a message that is not a system prompt."""
+        self.known: list[_Known] = [] if above is None else list(above.known)
+        self.flat: dict[str, Any] = {} if above is None else dict(above.flat)
+        self.position = 0 if above is None else above.position
+        self.last: Message | None = None if above is None else above.last
+
+    def begins(self, messages: Sequence[ModelMessage], instructions: str | None) -> bool:
+        """Tell whether a request begins with all that this one said."""
+        return (
+            instructions == self.instructions
+            and len(messages) >= len(self.known)
+            and all(map(_Known.is_still, self.known, messages))
+        )
+
+    def add(self, entry: _Known) -> None:
+        facts = entry.facts
+        if self.unplaced and (before := _systems_first(facts)) < len(facts):
+            facts = [*facts[:before], Message("system", self.instructions), *facts[before:]]
+            self.unplaced = False
+        self.known.append(entry)
+        self.flat.update(message_attributes(_PREFIX, facts, start=self.position))
+        self.position += len(facts)
+        if facts:
+            self.last = facts[-1]
+
+    def attributes(self) -> Mapping[str, Any]:
+        if not self.unplaced:
+            return self.flat
+        waiting = message_attributes(_PREFIX, [Message("system", self.instructions)], start=self.position)
+        return {**self.flat, **waiting}
 
 
 class History:
@@ -46,39 +78,41 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, _Known] = {}
+        self._last = _Input(None)
 
     def attributes(
         self, messages: Sequence[ModelMessage], instructions: str | None, *, binary: bool
-    ) -> tuple[dict[str, Any], Message | None]:
-        """Return the input's attributes and its last message.
+    ) -> tuple[Mapping[str, Any], Message | None]:
+        """Return the input's attributes, which are not to be changed, and its last message.
 
         Instructions come after the system prompts, as providers put them.
         """
-        known: dict[int, _Known] = {}
-        found: dict[str, Any] = {}
-        last: Message | None = None
-        position = 0
-        for message in messages:
-            entry = self._known.get(id(message))
+        last = self._last
+        goes_on = last.begins(messages, instructions)
+        found = _Input(instructions, last if goes_on else None)
+        seen = {} if goes_on else {id(entry.message): entry for entry in last.known}
+        for message in messages[len(found.known) :]:
+            entry = seen.get(id(message))
             if entry is None or not entry.is_still(message):
                 entry = _Known(message, _messages.facts_of(message, binary=binary))
-            known[id(message)] = entry
-            if instructions and (before := _systems_first(entry.facts)) < len(entry.facts):
-                head = [*entry.facts[:before], Message("system", instructions)]
-                found |= message_attributes(_PREFIX, head, start=position)
-                position += len(head)
-                found |= message_attributes(_PREFIX, entry.facts[before:], start=position)
-                position += len(entry.facts) - before
-                instructions = None
-            else:
-                found |= entry.attributes(position)
-                position += len(entry.facts)
-            last = entry.facts[-1] if entry.facts else last
-        if instructions:
-            found |= message_attributes(_PREFIX, [Message("system", instructions)], start=position)
-        self._known = known
-        return found, last
+            found.add(entry)
+        self._last = found  # whole, at the end: threads may ask at the same time
+        return found.attributes(), found.last
+
+
+class OfferedTools:
+    """Describes the tools offered by one request after the other; the same ones are described once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[list[ToolSchema], Mapping[str, Any]] = ([], {})
+
+    def attributes(self, tools: list[ToolSchema]) -> Mapping[str, Any]:
+        """Return the tools' attributes, which are not to be changed."""
+        known, flat = self._last
+        if tools != known:
+            flat = tool_schema_attributes(tools)
+            self._last = (tools, flat)
+        return flat
 
 
 def _systems_first(facts: list[Message]) -> int:

@@ -186,7 +186,9 @@ def _request(original: Callable[..., Any]) -> Callable[..., Any]:
         self: Any, messages: Any, model_settings: Any, model_request_parameters: Any, *rest: Any, **named: Any
     ) -> Any:
         if isinstance(self.instrumentation_settings, LucidicSettings):
-            announce(Request(messages, model_settings, model_request_parameters, self.wrapped))
+            # Before 1.95 runs come through here too.
+            direct = Instrumentation is not None
+            announce(Request(messages, model_settings, model_request_parameters, self.wrapped, direct))
         return original(self, messages, model_settings, model_request_parameters, *rest, **named)
 
     return request

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic_ai.messages import ModelMessage, ModelResponse
 
 from lucidic.adapterkit import FrameworkID, framework_id, framework_ids
-from lucidic_adapters.pydantic_ai._history import History
+from lucidic_adapters.pydantic_ai._history import History, OfferedTools
 
 
 NEW_CONVERSATION: Final = "new"
@@ -52,6 +52,8 @@ class Run:
     """The tool definitions offered to the model so far, by name."""
     input: History = field(default_factory=History)
     """What the model was sent so far, translated."""
+    offered: OfferedTools = field(default_factory=OfferedTools)
+    """What it was offered with the last request, translated."""
     response: ModelResponse | None = None
     """The model's last words, for runs that end without a result."""
 
@@ -159,6 +161,8 @@ class Request:
     settings: Mapping[str, Any] | None
     parameters: Any
     model: Any
+    direct: bool = False
+    """Sent by the user's code, not by a run, though perhaps from inside a tool."""
 
 
 _run: ContextVar[Run | None] = ContextVar("lucidic_pydantic_ai_run", default=None)

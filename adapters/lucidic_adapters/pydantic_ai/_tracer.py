@@ -70,6 +70,7 @@ class FrameworkTracer(Tracer):
         operation = _operation(native)
         kind, describe = _KINDS.get(operation, _OTHER)
         run = current_run()
+        request = announced() if operation == "chat" else None
         ids: tuple[FrameworkID, ...] = ()
         if operation == "invoke_agent":
             if run is not None and not run.started:
@@ -78,6 +79,8 @@ class FrameworkTracer(Tracer):
             else:
                 run = None
             name = f"invoke_agent {native.get('agent_name') or 'agent'}"
+        elif request is not None and request.direct:
+            run = None
         elif operation == "execute_tool":
             name = f"execute_tool {native.get('gen_ai.tool.name')}"
         live = self._tracer.start(
@@ -90,9 +93,8 @@ class FrameworkTracer(Tracer):
             provisional=_replays(),
         )
         span = FrameworkSpan(live, kind, native, describe, run=run, binary=self._binary)
-        if operation == "chat":
-            span.request = announced()
-        elif operation == "attempt" and isinstance(above := trace.get_current_span(context), FrameworkSpan):
+        span.request = request
+        if operation == "attempt" and isinstance(above := trace.get_current_span(context), FrameworkSpan):
             span.request = above.request
         return span
 

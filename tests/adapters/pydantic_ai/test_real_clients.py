@@ -66,16 +66,25 @@ async def test_a_tool_loop(traced, sessions, model, streamed):
         if streamed:
             async with agent.run_stream("Weather?") as stream:
                 assert await stream.get_output() == "sun in Rome and sun in Oslo"
+            messages = stream.all_messages()
         else:
-            assert (await agent.run("Weather?")).output == "sun in Rome and sun in Oslo"
+            result = await agent.run("Weather?")
+            assert result.output == "sun in Rome and sun in Oslo"
+            messages = result.all_messages()
     ours = [span for span in traced.spans if span.instrumentation_scope.name == "lucidic.pydantic_ai"]
-    assert_openinference(ours, level="warning")
+    # Early releases cannot read OpenAI's tokens with today's genai-prices.
+    counted = bool(messages[-1].usage.input_tokens)
+    assert_openinference(ours, level="warning", ignore=() if counted else ("L7",))
     assert sessions() == {A}
     first, last = (dict(span.attributes) for span in ours if span.name.startswith("chat "))
     assert first["llm.system"] == first["llm.provider"] == model.system
     assert first["llm.finish_reason"] in ("tool_call", "stop")  # "completed", for all that responses say
-    assert last["llm.token_count.prompt"] == 120
-    assert last["llm.token_count.prompt_details.cache_read"] == 100
+    if counted:
+        assert last["llm.token_count.prompt"] == 120
+        assert last["llm.token_count.completion"] == 30
+        assert last["llm.token_count.prompt_details.cache_read"] == 100
+    else:
+        assert [key for key in last if key.startswith("llm.token_count")] == []
     assert last["llm.output_messages.0.message.content"] == "sun in Rome and sun in Oslo"
     assert [
         first[f"llm.output_messages.0.message.tool_calls.{i}.tool_call.function.name"] for i in (0, 1)
