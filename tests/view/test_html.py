@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lucidic._view._html import Embedded, draw_page, draw_session
+from lucidic._view._html import Budget, draw_page, draw_session
 from lucidic._view._notebook import view_session
 from lucidic._view._tree import turns
 from lucidic.errors import InvalidOperationError, SessionNotFoundError
@@ -113,7 +113,7 @@ def test_huge_content_is_cut(trip):
         )
         for span in trip.made
     ]
-    html = draw_session(trip.session(), turns(huge), Embedded(100_000))
+    html = draw_session(trip.session(), turns(huge), Budget(100_000))
     assert len(html) < 200_000
     assert "more characters" in html
 
