@@ -43,16 +43,11 @@ def cut_at(text: str, limit: int) -> str:
 
 
 class Budget:
-    """How much one drawing may still hold, so that it stays small enough to keep in a notebook."""
+    """How much one drawing may still hold; by default so much that a notebook can keep it."""
 
     def __init__(self, characters: int = _CONTENT_LIMIT, rows: int = _ROW_LIMIT) -> None:
         self._characters = characters
         self.rows = rows
-
-    @classmethod
-    def of_a_file(cls) -> Budget:
-        """Return what one file may hold that is no notebook's."""
-        return cls(20_000_000, 20_000)
 
     def cut(self, text: str) -> str:
         """Return the text escaped, with a note where it was cut."""
@@ -75,8 +70,11 @@ def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], budget: Bu
     return f'<div class="lucidic" role="region" aria-label="Session {label}"><style>{STYLE}</style>{head}{body}</div>'
 
 
-def draw_page(title: str, body: str) -> str:
-    """Return a whole document around a drawing."""
+def draw_file(sessions: Sequence[tuple[StoredSession, Sequence[_tree.Turn]]]) -> str:
+    """Return sessions as one document that needs nothing else."""
+    names = [session.name or session.session_id for session, _ in sessions]
+    title = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    body = "".join(draw_session(session, turns, Budget(20_000_000, 20_000)) for session, turns in sessions)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escaped(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -53,8 +53,7 @@ class SessionView:
     def save(self, path: str | Path) -> Path:
         """Write the session as one HTML file that needs nothing else, and return its path."""
         target = Path(path)
-        title = self.session.name or self.session.session_id
-        target.write_text(_html.draw_page(title, self._repr_html_()), encoding="utf-8")
+        target.write_text(_html.draw_file([(self.session, self.turns)]), encoding="utf-8")
         return target
 
 

@@ -182,11 +182,9 @@ class _Page:
         known = self._reader.session(session_id)
         if known is None:
             return HTMLResponse(not_found(f"session {session_id}"), 404)
-        drawn = _html.draw_session(
-            known, turns(self._reader.spans(known.session_id)), _html.Budget.of_a_file()
-        )
+        drawn = _html.draw_file([(known, turns(self._reader.spans(known.session_id)))])
         headers = {"content-disposition": 'attachment; filename="session.html"'}
-        return HTMLResponse(_html.draw_page(known.name or known.session_id, drawn), headers=headers)
+        return HTMLResponse(drawn, headers=headers)
 
     async def events(self, request: Request) -> Response:
         stream = self._changes(request.query_params.get("id"))
