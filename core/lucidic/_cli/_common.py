@@ -60,14 +60,14 @@ def store() -> Generator[Reader, None, None]:
 
 def _catch_up(reader: Reader) -> None:
     try:
-        with _told_if_slow("Reading what the journal holds …"):
+        with told_if_slow("Reading what the journal holds …"):
             reader.catch_up()
     except OSError as error:
         raise StoreError(str(error)) from error
 
 
 @contextmanager
-def _told_if_slow(what: str) -> Generator[None, None, None]:
+def told_if_slow(what: str) -> Generator[None, None, None]:
     """Say on a terminal what takes longer than a second."""
     screen = Console(stderr=True)
     if not screen.is_terminal:

@@ -57,7 +57,8 @@ def show(
     screen = console()
     show_on(screen, draw_session(known, found, Look(full=full, errors=errors)))
     if not full and not errors and any(turn.errors for turn in found):
-        show_on(screen, Text(f"\nStack traces: lucidic show {known.session_id} --errors", "dim"))
+        way = f"\nStack traces: lucidic show {known.session_id} --errors"
+        show_on(screen, Text(way, "dim", no_wrap=True, overflow="ignore"))
 
 
 def _the_turn(found: list[Turn], wanted: str) -> Turn:

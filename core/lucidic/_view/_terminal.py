@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich.cells import chop_cells
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -153,7 +154,7 @@ def _label(row: _tree.Row, look: Look, said: set[str]) -> Group:
     if failed is not None and not _failed_below(row, failed.message):
         parts.append(Text(one_line(failed.headline, 600), "red", overflow="fold"))
         if failed.stacktrace and (look.errors or look.full):
-            parts.append(Text(safe(failed.stacktrace.rstrip()), "dim", overflow="fold"))
+            parts.append(_Verbatim(failed.stacktrace.rstrip()))
     return Group(*parts)
 
 
@@ -188,6 +189,21 @@ def _content_table(span: StoredSpan, said: set[str]) -> Table:
 
 def _steps(names: Sequence[str]) -> Text:
     return Text(folded(names), "dim", no_wrap=True, overflow="ellipsis")
+
+
+class _Verbatim:
+    """Lines that are broken only where they do not fit: a path of a stack trace stays one word."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = safe(text).splitlines()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._lines:
+            for part in chop_cells(line, options.max_width) or [""]:
+                yield Text(part, "dim", no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, options.max_width)
 
 
 class _Timed:

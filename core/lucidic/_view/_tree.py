@@ -19,6 +19,7 @@ _NAMELESS: Final = re.compile(
 )
 """What LangChain, LangGraph and the Agents SDK call their own steps: such a name says nothing beside the content."""
 
+_WORDLESS: Final = {"TOOL", "RETRIEVER", "RERANKER", "EMBEDDING"}
 _ROOTLESS: Final[dict[SessionState, str]] = {
     "active": "running, or begun elsewhere",
     "finished": "begun elsewhere",
@@ -119,9 +120,10 @@ class Turn:
         return failure(self.speaker) if self.speaker is not None else None
 
     def _from_the_top(self) -> Iterator[StoredSpan]:
+        """Yield the spans that may hold a user's words; a tool's arguments are a model's."""
         level = self.top
         while level:
-            yield from (node.span for node in level)
+            yield from (node.span for node in level if kind(node.span) not in _WORDLESS)
             level = [child for node in level for child in node.children]
 
 
