@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick matrix docs floors openinference-langchain lint format clean
+.PHONY: demo test quick matrix docs floors openinference-langchain browser lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
@@ -32,6 +32,9 @@ floors: $(READY)
 
 openinference-langchain: $(READY)
 	$(BIN)/python tests/others/openinference_langchain.py
+
+browser:
+	@.ci/browser
 
 lint: $(READY)
 	$(BIN)/ruff check .

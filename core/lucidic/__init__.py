@@ -21,6 +21,8 @@ from lucidic._active import (
 )
 from lucidic._api import continue_session, init, run_session, session, session_async
 from lucidic._carrier import bind, extract, inject
+from lucidic._cells import load_ipython_extension as load_ipython_extension
+from lucidic._cells import unload_ipython_extension as unload_ipython_extension
 from lucidic._compat import install_as_lucidicai
 from lucidic._decorators import event, step
 from lucidic._manage import add_sink, end_session, flush, get_session, health, shutdown, update_session

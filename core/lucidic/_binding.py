@@ -7,7 +7,6 @@ threads that an instrumentation gives OpenTelemetry's context, and to other inst
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+
+from lucidic import _cells
+from lucidic._cells import held_by_cells
 
 
 if TYPE_CHECKING:
@@ -89,6 +91,10 @@ class Binding:
         self._token = _home.set(None)
         return True
 
+    def own(self) -> None:
+        """Make the current context the one that is taken for the binding's own."""
+        self._token = _home.set(None)
+
     def is_dead_here(self) -> bool:
         """A closed binding is dead in the context that made it, and alive in those that inherited it."""
         return self.closed and self.is_owned_here()
@@ -101,8 +107,6 @@ class Binding:
 
 _home: ContextVar[None] = ContextVar("lucidic_home")
 _current: ContextVar[Binding | None] = ContextVar("lucidic_binding", default=None)
-_notebook: list[Binding] = []
-"""In a notebook: the bindings that are open, because a cell with ``await`` loses its context."""
 
 
 def _alive(binding: Binding | None) -> Binding | None:
@@ -166,7 +170,7 @@ def ambient(context: Context | None = None) -> Ambient:
     carried_id = baggage.get_baggage(SESSION_KEY, context)
     if isinstance(carried_id, str) and carried_id:
         return Ambient(carried_id, None, carried_id)
-    if _notebook and (last := _effective(_notebook[-1])) is not None:
+    if held_by_cells and (last := _effective(held_by_cells[-1])) is not None:
         return Ambient(last.session_id, last, None)
     return Ambient(None, None, None)
 
@@ -243,8 +247,8 @@ def bind(
     binding.attached = _context({**current, **new})
     _current.set(binding)
     otel_context.attach(binding.attached)
-    if hasattr(builtins, "__IPYTHON__"):
-        _notebook.append(binding)
+    if owned:
+        _cells.note(binding)
     return binding
 
 
@@ -256,8 +260,7 @@ def unbind(binding: Binding) -> None:
     Never raises and never logs, wherever it is called: values are set, tokens are not used.
     """
     binding.closed = True
-    if binding in _notebook:
-        _notebook.remove(binding)
+    _cells.forget(binding)
     _leave(binding)
     binding.attached = None
     if binding.is_owned_here():
@@ -270,11 +273,6 @@ def drop(binding: Binding) -> None:
         unbind(binding)
     else:
         _leave(binding)
-
-
-def forget_in_notebook(session_id: str) -> None:
-    """Forget what earlier cells bound by hand to a session that has ended; their contexts may be gone."""
-    _notebook[:] = [held for held in _notebook if not (held.manual and held.session_id == session_id)]
 
 
 def _leave(binding: Binding) -> None:
@@ -311,6 +309,28 @@ def _settle() -> Binding | None:
     if now is not current:
         otel_context.attach(now)
     return alive
+
+
+def take_over(binding: Binding | None) -> None:
+    """Begin a notebook's cell with what the cells before it have left: ``binding``, or what is open here.
+
+    The cell's context becomes the binding's own, so that it can be left here; what is closed is dead.
+    """
+    held = _current.get()
+    while held is not None and held.closed:
+        held = held.previous
+    if binding is None:
+        binding = held
+    current = now = otel_context.get_current()
+    if binding is not None and binding is not held and binding.attached is not None:
+        now = binding.attached
+    while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.closed:
+        now = _without(now, dead)
+    _current.set(binding)
+    if binding is not None and not binding.is_owned_here():
+        binding.own()
+    if now is not current:
+        otel_context.attach(now)
 
 
 def _without(context: Context, binding: Binding) -> Context:
@@ -359,7 +379,7 @@ def find(scope: object) -> Binding | None:
 def clear_all() -> None:
     """Forget every binding of this context (for tests and for a fresh start)."""
     _current.set(None)
-    _notebook.clear()
+    held_by_cells.clear()
     current = otel_context.get_current()
     if _BINDING_KEY in current or SESSION_KEY in current:
         otel_context.attach(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lucidic import _binding
+from lucidic import _binding, _cells
 from lucidic._active import current_session_id
 from lucidic._ids import check_session_id
 from lucidic._records import JSONValue, StoredSession
@@ -56,7 +56,7 @@ def end_session(
     run.lifecycle.end(chosen, fields)
     while (bound := _binding.top()) is not None and bound.manual and bound.session_id in (None, chosen):
         _binding.drop(bound)
-    _binding.forget_in_notebook(chosen)
+    _cells.forget_session(chosen)
 
 
 def update_session(

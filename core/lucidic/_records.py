@@ -92,3 +92,15 @@ class StoredSession:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTrace:
+    """One trace of a session as the sums over its spans there; times are nanoseconds since the epoch."""
+
+    trace_id: str
+    spans: int
+    errors: int
+    total_tokens: int
+    start_ns: int
+    end_ns: int

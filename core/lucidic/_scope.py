@@ -1,7 +1,7 @@
 """The scope object: ``with``, ``async with`` and decorator over one binding.
 
 A scope can be entered twice, shared between tasks, and closed in another context than it was entered
-in. Leaving it never raises and never logs.
+in; in a notebook it displays its session. Leaving it never raises and never logs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from lucidic import _binding
 from lucidic._binding import Binding
@@ -20,6 +20,9 @@ from lucidic._drive import drive
 from lucidic._spans._processor import stamp_server_ancestors
 from lucidic._spans._state import current_state
 
+
+if TYPE_CHECKING:
+    from lucidic._view._notebook import SessionView
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -108,12 +111,26 @@ class Scope(Generic[_T]):
         self._finish = finish
         self._entries: list[Entry] = []
         self._lock = threading.Lock()
+        self._last: str | None = None
+        """The session that was entered last."""
+
+    def __repr__(self) -> str:
+        if self._last is None:
+            return f"<{type(self).__name__} not entered>"
+        return f"<{type(self).__name__} of session {self._last!r}, {'open' if self._entries else 'left'}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self if self._last is None else _shown(self._last)))
+
+    def _repr_html_(self) -> str | None:
+        return None if self._last is None else _shown(self._last)._repr_html_()
 
     def __enter__(self) -> _T:
         entering = self._begin()
         binding = bind_here(entering.session_id, scope=self, neutral=entering.neutral, values=entering.values)
         with self._lock:
             self._entries.append(Entry(binding, opened=entering.opened))
+            self._last = entering.session_id
         return entering.value
 
     def __exit__(
@@ -159,6 +176,12 @@ class Scope(Generic[_T]):
 
 SessionScope = Scope[str]
 """A block of work that belongs to one session; ``with`` gives the session's id."""
+
+
+def _shown(session_id: str) -> SessionView:
+    from lucidic._view import read_session
+
+    return read_session(session_id, begins=session_id)
 
 
 def in_scope(scope: Scope[Any], function: Callable[_P, _R]) -> Callable[_P, _R]:

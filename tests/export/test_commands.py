@@ -41,6 +41,20 @@ def names_in(text: str) -> list[str]:
     return found
 
 
+def test_export_writes_one_html_file(run, tmp_path):
+    """The sessions that are named, in their order, or the newest; what does not go together is said."""
+    target = tmp_path / "sessions.html"
+    assert run("export", "--html", str(target), "b", "a").exit_code == 0
+    page = target.read_text(encoding="utf-8")
+    assert page.count('role="region"') == 2
+    assert page.index('aria-label="Session b"') < page.index('aria-label="Session a"')
+    assert run("export", "--html", str(target)).exit_code == 0
+    assert 'aria-label="Session b"' in target.read_text(encoding="utf-8")
+    assert run("export", "--html", str(target), "nope").exit_code == 1
+    assert run("export", "--html", str(target), "-o", "x").exit_code == 2
+    assert run("export", "--html", str(tmp_path / "no" / "x.html")).exit_code == 3
+
+
 def test_export_writes_json_lines(run, tmp_path):
     """All spans, or one session's, are written as OTLP/JSON to standard output or a file."""
     assert ["of-a", "of-a", "of-b"] == names_in(run("export").stdout)

@@ -29,6 +29,6 @@ def test_a_notebook_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
 
 
 def kind_of(cell):
-    """What a cell's value looks like: the kinds of data of its last output."""
-    outputs = [output for output in cell.get("outputs", []) if output.output_type == "execute_result"]
+    """What a cell shows: the kinds of data of its last output that is not printed."""
+    outputs = [output for output in cell.get("outputs", []) if "data" in output]
     return sorted(outputs[-1].data) if outputs else []

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from lucidic._records import SpanEvent, StoredSession, StoredSpan
+from lucidic._records import SpanEvent, StoredSession, StoredSpan, StoredTrace
+from lucidic._view._tree import turns
 
 
 START_NS = 1_790_000_000_000_000_000
@@ -161,6 +162,23 @@ class FakeReader:
         ]
         found.sort(key=lambda known: known.started_ns, reverse=True)
         return found[offset : None if limit is None else offset + limit]
+
+    def count_sessions(self, **filters):
+        return len(self.sessions(**filters))
+
+    def traces(self, session_id):
+        kept = turns(span for span in self.kept if span.session_id == session_id)
+        return [
+            StoredTrace(
+                trace_id=turn.trace_id,
+                spans=len(turn.spans),
+                errors=turn.errors,
+                total_tokens=turn.tokens.total,
+                start_ns=turn.start_ns,
+                end_ns=turn.end_ns,
+            )
+            for turn in kept
+        ]
 
     def session(self, session_id):
         return next((known for known in self.known if known.session_id == session_id), None)

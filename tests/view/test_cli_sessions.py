@@ -250,11 +250,11 @@ def test_what_takes_long_is_told_on_a_terminal(reader, monkeypatch, capsys):
     monkeypatch.setattr(_common, "_SLOW_S", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr("rich.status.Status.start", lambda status: started.set())
-    with _common._told_if_slow("Reading"):
+    with _common.told_if_slow("Reading"):
         assert started.wait(10)
     started.clear()
     monkeypatch.delenv("FORCE_COLOR")
-    with _common._told_if_slow("Reading"):
+    with _common.told_if_slow("Reading"):
         pass
     assert not started.is_set()
 

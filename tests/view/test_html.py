@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lucidic._view._html import Embedded, draw_page, draw_session
+from lucidic._view._html import Budget, draw_file, draw_session
 from lucidic._view._notebook import view_session
 from lucidic._view._tree import turns
 from lucidic.errors import InvalidOperationError, SessionNotFoundError
@@ -85,7 +85,7 @@ def test_the_words_of_every_turn_are_there(trip):
 def test_content_is_never_markup(hostile):
     """A script planted in every field, names and kinds included, is only ever text."""
     session, spans = hostile
-    read = Checked(draw_page(session.name, draw_session(session, turns(spans))))
+    read = Checked(draw_file([(session, turns(spans))]))
     assert not {"script", "img"} & read.tags
     assert not any(name.startswith("on") or name in {"src", "href"} for name, _ in read.attributes)
     assert "<script>alert(1)</script>" in read.text
@@ -93,7 +93,7 @@ def test_content_is_never_markup(hostile):
 
 def test_a_drawing_asks_for_nothing(trip):
     """No script, no link, no image, no font: it shows the same offline, and a page forbids anything else."""
-    html = draw_page("t", draw_session(trip.session(), turns(trip.made)))
+    html = draw_file([(trip.session(), turns(trip.made))])
     assert not re.search(r"<script|<link|<iframe|url\(|@import|\bid=", html)
     assert "default-src 'none'" in html
 
@@ -113,9 +113,18 @@ def test_huge_content_is_cut(trip):
         )
         for span in trip.made
     ]
-    html = draw_session(trip.session(), turns(huge), Embedded(100_000))
+    html = draw_session(trip.session(), turns(huge), Budget(100_000))
     assert len(html) < 200_000
     assert "more characters" in html
+
+
+def test_a_huge_session_is_cut_from_its_beginning(trip):
+    """Rows are limited: the newest turns have theirs, and the words of all turns are there."""
+    made = [replace(span, trace_id=f"{number:032x}") for number in range(1, 9) for span in trip.made[:10]]
+    read = Checked(draw_session(trip.session(), turns(made), Budget(rows=12)))
+    assert read.text.count("Turn ") == 8
+    assert read.text.count("more than fits here") == 6
+    assert read.text.index("more than fits here") < read.text.index("prompt, should_continue")
 
 
 def test_bars_lie_where_their_spans_were(trip):

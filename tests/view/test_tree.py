@@ -107,3 +107,10 @@ def test_an_agent_called_from_another_process_speaks_for_its_turn(trip):
     assert turn.root is None
     assert turn.user.startswith("What is the weather")
     assert turn.answer.startswith("Paris: 21")
+
+
+def test_a_tools_arguments_are_nobodys_words(spans):
+    """While only a tool of a turn has finished, the turn has no words yet."""
+    spans.tool("look", 1, 2, arguments={"n": 1}, output="found")
+    (turn,) = turns(spans.made)
+    assert (turn.user, turn.answer) == ("", "")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -59,14 +60,14 @@ def store() -> Generator[Reader, None, None]:
 
 def _catch_up(reader: Reader) -> None:
     try:
-        with _told_if_slow("Reading what the journal holds …"):
+        with told_if_slow("Reading what the journal holds …"):
             reader.catch_up()
     except OSError as error:
         raise StoreError(str(error)) from error
 
 
 @contextmanager
-def _told_if_slow(what: str) -> Generator[None, None, None]:
+def told_if_slow(what: str) -> Generator[None, None, None]:
     """Say on a terminal what takes longer than a second."""
     screen = Console(stderr=True)
     if not screen.is_terminal:
@@ -132,6 +133,19 @@ def _plain(text: str, encoding: str) -> str:
 def print_json(value: Any) -> None:
     """Print a value as indented JSON; ASCII only, so that any pipe takes it."""
     click.echo(json.dumps(value, indent=2))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, and say so.
+
+    Raises:
+        UnreadableError: It cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UnreadableError(f"Cannot write {path}: {error}") from error
+    click.echo(f"Written to {path}")
 
 
 def find_session(reader: Reader, wanted: str | None) -> StoredSession:

@@ -7,7 +7,7 @@ import os
 import click
 
 from lucidic import _demo
-from lucidic._cli._common import console
+from lucidic._cli._common import console, told_if_slow
 from lucidic._view._live import LiveTree
 from lucidic.errors import MissingDependencyError
 
@@ -21,6 +21,8 @@ def demo() -> None:
     """
     click.echo(f"A customer talks to a LangChain agent; {_who_answers()}.\n")
     try:
+        with told_if_slow("Loading LangChain …"):
+            _demo.load_story()
         # The demo feeds the tree from one thread of its own, and never while the block is entered or left.
         with LiveTree(console()) as tree:
             session_id = _demo.run_demo(on_span=tree.add)
@@ -39,4 +41,4 @@ def demo() -> None:
 def _who_answers() -> str:
     if os.environ.get("OPENAI_API_KEY"):
         return f"{os.environ.get('OPENAI_MODEL') or _demo.DEFAULT_MODEL} answers"
-    return "a scripted server on this machine answers (set OPENAI_API_KEY for a real model)"
+    return "a scripted server on this machine answers.\nSet OPENAI_API_KEY for a real model"

@@ -23,7 +23,10 @@ from lucidic._cli._common import (
     print_json,
     show_on,
     store,
+    write_text,
 )
+from lucidic._view._html import draw_file
+from lucidic._view._tree import turns
 from lucidic.errors import ConfigurationError
 
 
@@ -36,7 +39,7 @@ _until = click.option("--until", type=Moment(), help="Only spans that started be
 _sessions = click.argument("sessions", nargs=-1)
 
 
-@click.command(short_help="Write spans as OTLP/JSON lines.")
+@click.command(short_help="Write spans as OTLP/JSON lines, or sessions as HTML.")
 @_sessions
 @_since
 @_until
@@ -46,12 +49,28 @@ _sessions = click.argument("sessions", nargs=-1)
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write; standard output if not given.",
 )
-def export(sessions: tuple[str, ...], since: int | None, until: int | None, output: Path | None) -> None:
-    """Write the spans of SESSIONS, or of all, as OTLP/JSON lines.
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one HTML file that needs nothing else; of SESSIONS, or of the newest.",
+)
+def export(
+    sessions: tuple[str, ...], since: int | None, until: int | None, output: Path | None, html: Path | None
+) -> None:
+    """Write the spans of SESSIONS, or of all, as OTLP/JSON lines, or SESSIONS as one HTML file to read.
 
     Every line is a whole TracesData of the OpenTelemetry protocol; ids, names or beginnings of ids name a session.
     """
     from lucidic._export._jsonl import json_line
+
+    if html is not None:
+        if output is not None or since is not None or until is not None:
+            raise click.UsageError(
+                "--html writes whole sessions to its own file: leave out -o, --since and --until."
+            )
+        _export_html(sessions, html)
+        return
 
     with _selected(sessions, since, until) as batches, _opened(output) as file:
         spans = 0
@@ -60,6 +79,13 @@ def export(sessions: tuple[str, ...], since: int | None, until: int | None, outp
             spans += len(batch.spans)
     if output is not None:
         click.echo(f"{_spans(spans)} written to {output}.")
+
+
+def _export_html(wanted: tuple[str, ...], target: Path) -> None:
+    with store() as reader:
+        chosen = [find_session(reader, name) for name in dict.fromkeys(wanted or (None,))]
+        drawn = draw_file([(known, turns(reader.spans(known.session_id))) for known in chosen])
+    write_text(target, drawn)
 
 
 @click.command(short_help="Deliver spans to an OTLP endpoint once more.")

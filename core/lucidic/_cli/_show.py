@@ -9,16 +9,16 @@ from rich.text import Text
 
 from lucidic._cli._common import (
     NotThereError,
-    UnreadableError,
     as_json,
     console,
     find_session,
     print_json,
     show_on,
     store,
+    write_text,
 )
+from lucidic._view._html import draw_file
 from lucidic._view._json import session_json, traces_json
-from lucidic._view._notebook import SessionView
 from lucidic._view._terminal import Look, draw_session
 from lucidic._view._tree import Turn, turns
 
@@ -48,7 +48,7 @@ def show(
     if trace is not None:
         found = [_the_turn(found, trace)]
     if html is not None:
-        _write_html(SessionView(known, found), html)
+        write_text(html, draw_file([(known, found)]))
         return
     if as_json:
         kept = [turn for turn in found if turn.errors] if errors else found
@@ -57,15 +57,8 @@ def show(
     screen = console()
     show_on(screen, draw_session(known, found, Look(full=full, errors=errors)))
     if not full and not errors and any(turn.errors for turn in found):
-        show_on(screen, Text(f"\nStack traces: lucidic show {known.session_id} --errors", "dim"))
-
-
-def _write_html(view: SessionView, path: Path) -> None:
-    try:
-        view.save(path)
-    except OSError as error:
-        raise UnreadableError(f"Cannot write {path}: {error}") from error
-    click.echo(f"Written to {path}")
+        way = f"\nStack traces: lucidic show {known.session_id} --errors"
+        show_on(screen, Text(way, "dim", no_wrap=True, overflow="ignore"))
 
 
 def _the_turn(found: list[Turn], wanted: str) -> Turn:

@@ -20,7 +20,7 @@ from lucidic._export._health import read_books, take_health
 from lucidic._export._journal import Journal
 from lucidic._export._leader import Leadership
 from lucidic._export._ledger import Health
-from lucidic._export._listeners import Listener
+from lucidic._export._listeners import Ear, Listener
 from lucidic._export._options import ExportOptions
 from lucidic._export._orphans import close_orphans
 from lucidic._export._payload import pack_session, pack_span, pack_start
@@ -70,7 +70,7 @@ class Exporter:
         self._store_worker = self._work_for(self.store) if self.store is not None else None
         self.sink_workers = tuple(self._worker(sink) for sink in sinks)
         self._drainer = Drainer(self.journal, options, self._workers, self._keep_house)
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: tuple[Ear, ...] = ()
         self._flushed = 0
         _exporters.add(self)
 
@@ -147,11 +147,16 @@ class Exporter:
 
     def listen(self, session_id: str | None = None) -> Listener:
         """Return a live iterator of the spans that end from now on, of one session or of all."""
-        listener = Listener(session_id, self._unlisten)
-        self._listeners = (*self._listeners, listener)
+        listener = Listener(session_id, self.detach)
+        self.attach(listener)
         return listener
 
-    def _unlisten(self, listener: Listener) -> None:
+    def attach(self, listener: Ear) -> None:
+        """Offer the spans that end from now on to a listener; its ``offer`` must neither raise nor wait."""
+        self._listeners = (*self._listeners, listener)
+
+    def detach(self, listener: Ear) -> None:
+        """Offer no more spans to a listener."""
         self._listeners = tuple(known for known in self._listeners if known is not listener)
 
     def flush(self, timeout: float = 30.0) -> bool:

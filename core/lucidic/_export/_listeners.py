@@ -6,7 +6,7 @@ import asyncio
 import queue
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from typing_extensions import Self
 
@@ -19,6 +19,12 @@ from lucidic._records import StoredSpan
 LISTENER_SPANS: Final = 4096
 """Spans that may wait for a slow listener; what comes on top is counted as missed."""
 _TICK: Final = 0.02
+
+
+class Ear(Protocol):
+    """What is told of ended spans: as they were written, together with where they come from."""
+
+    def offer(self, payload: bytes, origin: bytes) -> None: ...
 
 
 class Listener:

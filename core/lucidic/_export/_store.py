@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +24,8 @@ from lucidic._export._network import warn_once
 from lucidic._export._orphans import close_orphans
 from lucidic._export._retention import known_segments
 from lucidic._export._segment import is_open, owner_alive, owner_of, segments
-from lucidic._export._sink import Batch
 from lucidic._export._store_import import Foreign, import_segment
-from lucidic._export._store_read import read_batches, read_session, read_sessions, read_spans
+from lucidic._export._store_reading import Reading
 from lucidic._export._store_schema import (
     BUSY_SECONDS,
     SCHEMA_VERSION,
@@ -38,7 +37,6 @@ from lucidic._export._store_schema import (
     upsert,
 )
 from lucidic._export._store_sessions import close_dead
-from lucidic._records import SessionState, StoredSession, StoredSpan
 from lucidic.errors import StoreError
 
 
@@ -51,7 +49,7 @@ _abandoned: list[sa.Engine] = []
 """Engines that a fork found in use: closing their connections in the child would harm the parent's database."""
 
 
-class Store:
+class Store(Reading):
     """The spans and sessions under ``home``. Creating it touches no disk.
 
     Safe to use from several threads. In a forked child it opens connections of its own.
@@ -184,90 +182,6 @@ class Store:
         if closing:
             with self._write() as connection:
                 close_dead(connection, is_dead)
-
-    def sessions(
-        self,
-        *,
-        name: str | None = None,
-        state: SessionState | None = None,
-        since_ns: int | None = None,
-        until_ns: int | None = None,
-        user_id: str | None = None,
-        tag: str | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> list[StoredSession]:
-        """Return the sessions that match everything given, the newest first.
-
-        Args:
-            name: The session's exact name.
-            state: ``active``, ``finished`` or ``died``.
-            since_ns: Only sessions that started at this time or later; nanoseconds since the epoch.
-            until_ns: Only sessions that started before this time.
-            user_id: The user of the session.
-            tag: One of the session's tags.
-            limit: At most so many; None for all.
-            offset: Leave out so many of the newest.
-
-        Raises:
-            StoreError: The database cannot be read.
-        """
-        wanted = {"name": name, "state": state, "user_id": user_id}
-        with self._read() as connection:
-            return read_sessions(
-                connection,
-                {key: value for key, value in wanted.items() if value is not None},
-                times=(since_ns, until_ns),
-                tag=tag,
-                page=(limit, offset),
-            )
-
-    def session(self, session_id: str) -> StoredSession | None:
-        """Return one session, or None if it is not known.
-
-        Raises:
-            StoreError: The database cannot be read.
-        """
-        with self._read() as connection:
-            return read_session(connection, session_id)
-
-    def spans(
-        self,
-        session_id: str | None = None,
-        *,
-        trace_id: str | None = None,
-        since_ns: int | None = None,
-        unattributed: bool = False,
-    ) -> list[StoredSpan]:
-        """Return finished spans by start time; with no argument, all.
-
-        Args:
-            session_id: Only this session's.
-            trace_id: Only this trace's; 32 hex digits.
-            since_ns: Only spans that started at this time or later; nanoseconds since the epoch.
-            unattributed: Only spans without a session.
-
-        Raises:
-            StoreError: The database cannot be read.
-        """
-        with self._read() as connection:
-            return read_spans(connection, session_id, trace_id, since_ns, unattributed=unattributed)
-
-    def batches(
-        self,
-        session_ids: Sequence[str] = (),
-        *,
-        since_ns: int | None = None,
-        until_ns: int | None = None,
-        size: int = 512,
-    ) -> Iterator[Batch]:
-        """Yield spans as they were written, for delivering them again; arguments as for ``spans``.
-
-        Raises:
-            StoreError: The database cannot be read.
-        """
-        with self._read() as connection:
-            yield from read_batches(connection, session_ids, (since_ns, until_ns), size)
 
     def _set_aside(self) -> None:
         """Put a corrupt database aside; the next use fills a new one from what the journal still holds."""

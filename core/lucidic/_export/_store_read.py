@@ -12,7 +12,7 @@ from lucidic._export._decode import decode_resource, decode_span
 from lucidic._export._payload import Origin, SpanEntry
 from lucidic._export._sink import Batch
 from lucidic._export._store_schema import origins, session_tags, sessions, spans
-from lucidic._records import JSONValue, StoredSession, StoredSpan
+from lucidic._records import JSONValue, StoredSession, StoredSpan, StoredTrace
 
 
 _ERROR = 2
@@ -73,7 +73,29 @@ def read_sessions(
     page: tuple[int | None, int] = (None, 0),
 ) -> list[StoredSession]:
     """Read sessions with the sums over their spans, the newest first."""
-    query = sa.select(sessions)
+    query = _matching(sa.select(sessions), wanted, times, tag)
+    query = query.order_by(sessions.c.started_ns.desc(), sessions.c.session_id.desc())
+    limit, offset = page
+    chosen = query.limit(limit).offset(offset).subquery()
+    sums = _sums(sa.select(chosen.c.session_id))
+    both = sa.select(chosen, *(column for column in sums.c if column.name != "of_session"))
+    joined = both.select_from(chosen.outerjoin(sums, sums.c.of_session == chosen.c.session_id))
+    ordered = joined.order_by(chosen.c.started_ns.desc(), chosen.c.session_id.desc())
+    return [_session(row) for row in connection.execute(ordered).mappings()]
+
+
+def count_sessions(connection: sa.Connection, wanted: Mapping[str, str], *, tag: str | None) -> int:
+    """Count sessions."""
+    query = _matching(sa.select(sa.func.count()).select_from(sessions), wanted, (None, None), tag)
+    return int(connection.execute(query).scalar_one())
+
+
+def _matching(
+    query: sa.Select[Any],
+    wanted: Mapping[str, str],
+    times: tuple[int | None, int | None],
+    tag: str | None,
+) -> sa.Select[Any]:
     for column, value in wanted.items():
         query = query.where(sessions.c[column] == value)
     since_ns, until_ns = times
@@ -84,14 +106,35 @@ def read_sessions(
     if tag is not None:
         tagged = sa.select(session_tags.c.session_id).where(session_tags.c.tag == tag)
         query = query.where(sessions.c.session_id.in_(tagged))
-    query = query.order_by(sessions.c.started_ns.desc(), sessions.c.session_id.desc())
-    limit, offset = page
-    chosen = query.limit(limit).offset(offset).subquery()
-    sums = _sums(sa.select(chosen.c.session_id))
-    both = sa.select(chosen, *(column for column in sums.c if column.name != "of_session"))
-    joined = both.select_from(chosen.outerjoin(sums, sums.c.of_session == chosen.c.session_id))
-    ordered = joined.order_by(chosen.c.started_ns.desc(), chosen.c.session_id.desc())
-    return [_session(row) for row in connection.execute(ordered).mappings()]
+    return query
+
+
+def read_traces(connection: sa.Connection, session_id: str) -> list[StoredTrace]:
+    """Read the sums over each trace of a session, the oldest trace first."""
+    query = (
+        sa.select(
+            spans.c.trace_id,
+            sa.func.count().label("spans"),
+            sa.func.sum(sa.case((spans.c.status == _ERROR, 1), else_=0)).label("errors"),
+            sa.func.sum(spans.c.total_tokens).label("total_tokens"),
+            sa.func.min(spans.c.start_ns).label("start_ns"),
+            sa.func.max(spans.c.end_ns).label("end_ns"),
+        )
+        .where(spans.c.session_id == session_id)
+        .group_by(spans.c.trace_id)
+        .order_by(sa.text("start_ns"), spans.c.trace_id)
+    )
+    return [
+        StoredTrace(
+            trace_id=row.trace_id.hex(),
+            spans=row.spans,
+            errors=row.errors,
+            total_tokens=row.total_tokens or 0,
+            start_ns=row.start_ns,
+            end_ns=row.end_ns,
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def _sums(ids: Any) -> Any:

@@ -90,6 +90,14 @@ def text_of(value: JSONValue | None) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def parsed(text: str) -> Any:
+    """Return what a text holds as JSON; None if it holds none, or none that could be walked."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def first(attributes: Mapping[str, JSONValue], *keys: str) -> str:
     """Return the first of the attributes that holds something, as text."""
     return next((text for key in keys if (text := text_of(attributes.get(key)))), "")

@@ -5,15 +5,15 @@ All text of a session passes through :func:`escaped`; nothing of it is ever inte
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
-from lucidic._records import StoredSession, StoredSpan
+from lucidic._records import SessionState, StoredSession, StoredSpan
 from lucidic._view import _tree
-from lucidic._view._content import failure, text_of
+from lucidic._view._content import failure
 from lucidic._view._html_style import STYLE
-from lucidic._view._lines import blocks, headline, kind_word, outcome, settings
+from lucidic._view._lines import blocks, facts_of, folded, headline, kind_word, outcome
 from lucidic._view._words import clock, count, day_and_clock, duration, one_line, safe
 
 
@@ -21,8 +21,13 @@ _BLOCK_LIMIT: Final = 20_000
 """Characters of one text; a page that holds whole documents makes a browser crawl."""
 _CONTENT_LIMIT: Final = 1_500_000
 """Characters of content in one drawing."""
+_ROW_LIMIT: Final = 1_500
+"""Rows in one drawing."""
 _OPEN_TURNS: Final = 20
 """More turns than these begin folded."""
+
+Cut: TypeAlias = Callable[[str], str]
+"""Escapes a text, and cuts it where it is too long."""
 
 
 def escaped(text: str) -> str:
@@ -30,47 +35,46 @@ def escaped(text: str) -> str:
     return escape(safe(text), quote=True)
 
 
-class Drawing(Protocol):
-    """How a drawing treats texts, and what it puts below a span's line."""
-
-    def cut(self, text: str) -> str:
-        """Return a text escaped, and cut where it is too long."""
-
-    def row(self, span: StoredSpan) -> tuple[str, str]:
-        """Return the attributes of a span's row and its content, both as HTML."""
+def cut_at(text: str, limit: int) -> str:
+    """Return a text escaped, with a note where it was cut."""
+    if len(text) <= limit:
+        return escaped(text)
+    return f'{escaped(text[:limit])} <em class="lc-note">… {len(text) - limit:,} more characters</em>'
 
 
-class Embedded:
-    """A drawing that carries all content with it, cut so that it stays small enough to keep in a notebook."""
+class Budget:
+    """How much one drawing may still hold; by default so much that a notebook can keep it."""
 
-    def __init__(self, left: int = _CONTENT_LIMIT) -> None:
-        self._left = left
+    def __init__(self, characters: int = _CONTENT_LIMIT, rows: int = _ROW_LIMIT) -> None:
+        self._characters = characters
+        self.rows = rows
 
     def cut(self, text: str) -> str:
         """Return the text escaped, with a note where it was cut."""
-        limit = min(_BLOCK_LIMIT, max(self._left, 200))
-        self._left -= min(len(text), limit)
-        if len(text) <= limit:
-            return escaped(text)
-        return f'{escaped(text[:limit])} <em class="lc-note">… {len(text) - limit:,} more characters</em>'
-
-    def row(self, span: StoredSpan) -> tuple[str, str]:
-        """Return the span's content."""
-        return "", draw_content(span, self)
+        limit = min(_BLOCK_LIMIT, max(self._characters, 200))
+        self._characters -= min(len(text), limit)
+        return cut_at(text, limit)
 
 
-def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], drawing: Drawing | None = None) -> str:
-    """Return a session as one block: header, then each turn as a conversation with its tree and waterfall."""
-    drawing = drawing or Embedded()
-    drawn = "".join(draw_turn(turn, drawing, is_open=len(turns) <= _OPEN_TURNS) for turn in turns)
-    body = drawn or '<p class="lc-note">No spans yet.</p>'
+def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], budget: Budget | None = None) -> str:
+    """Return a session as one block: header, then each turn as a conversation with its tree and waterfall.
+
+    Where there is too much of it, the newest turns have their trees.
+    """
+    budget = budget or Budget()
+    is_open = len(turns) <= _OPEN_TURNS
+    drawn = [draw_turn(turn, session.state, budget, is_open=is_open) for turn in reversed(turns)]
+    body = "".join(reversed(drawn)) or '<p class="lc-note">No spans yet.</p>'
     label = escaped(session.name or session.session_id)
     head = draw_header(session)
     return f'<div class="lucidic" role="region" aria-label="Session {label}"><style>{STYLE}</style>{head}{body}</div>'
 
 
-def draw_page(title: str, body: str) -> str:
-    """Return a whole document around a drawing."""
+def draw_file(sessions: Sequence[tuple[StoredSession, Sequence[_tree.Turn]]]) -> str:
+    """Return sessions as one document that needs nothing else."""
+    names = [session.name or session.session_id for session, _ in sessions]
+    title = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    body = "".join(draw_session(session, turns, Budget(20_000_000, 20_000)) for session, turns in sessions)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escaped(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -86,43 +90,54 @@ def draw_header(session: StoredSession) -> str:
     sums = [count(session.traces, "turn"), count(session.spans, "span"), count(session.total_tokens, "token")]
     if session.ended_ns is not None:
         sums.insert(0, duration(session.ended_ns - session.started_ns))
-    failed = f' · <b class="lc-bad">{count(session.errors, "failed span")}</b>' if session.errors else ""
-    facts = [
-        f"id {session.session_id}",
-        f"started {day_and_clock(session.started_ns)}",
-        f"id from {session.source}",
-    ]
-    if user := text_of(session.fields.get("user_id")):
-        facts.append(f"user {user}")
-    tags = session.fields.get("tags")
-    if isinstance(tags, list) and tags:
-        facts.append("tags " + ", ".join(map(text_of, tags)))
-    about = escaped(" · ".join(facts))
+    facts = [f"id {session.session_id}", f"started {day_and_clock(session.started_ns)}", *about(session)]
     return (
         f'<header><h2>{title} <span class="lc-state lc-{session.state}">{session.state}</span></h2>'
-        f'<p>{" · ".join(sums)}{failed}</p><p class="lc-note">{about}</p></header>'
+        f"<p>{' · '.join(sums)}{draw_failed(session.errors)}</p>"
+        f'<p class="lc-note">{escaped(" · ".join(facts))}</p></header>'
     )
 
 
-def draw_turn(turn: _tree.Turn, drawing: Drawing, *, is_open: bool = True) -> str:
-    """Return one turn: the words, and below them tree and waterfall, folded to begin with when it went well."""
+def about(session: StoredSession) -> Iterator[str]:
+    """Yield what is known of a session besides its figures."""
+    yield f"id from {session.source}"
+    yield from facts_of(session)
+
+
+def draw_failed(errors: int) -> str:
+    """Return how many spans failed; nothing where none did."""
+    return f' · <b class="lc-bad">{count(errors, "failed span")}</b>' if errors else ""
+
+
+def draw_turn(turn: _tree.Turn, state: SessionState, budget: Budget, *, is_open: bool = True) -> str:
+    """Return one turn: the words, and below them tree and waterfall, each row with its content folded."""
+    lines, scale = [], Scale(turn)
+    for item in _tree.flat(*_tree.fold(turn.top)):
+        if budget.rows <= 0:
+            lines.append('<p class="lc-note">… more than fits here; lucidic view shows all of it.</p>')
+            break
+        budget.rows -= 1
+        lines.append(_row(item, scale, budget.cut))
+    return (
+        f'<details class="lc-turn"{" open" if is_open else ""}><summary>{draw_heading(turn, state)}</summary>'
+        f'{draw_words(turn, budget.cut)}<div class="lc-tree">{"".join(lines)}</div></details>'
+    )
+
+
+def draw_heading(turn: _tree.Turn, state: SessionState) -> str:
+    """Return the number and the figures of a turn."""
     figures = [clock(turn.start_ns), duration(turn.end_ns - turn.start_ns)]
     if turn.tokens.total:
         figures.append(count(turn.tokens.total, "token"))
-    failed = f' · <b class="lc-bad">{count(turn.errors, "failed span")}</b>' if turn.errors else ""
-    rootless = "" if turn.root is not None else ' · <b class="lc-warn">no root span</b>'
-    rows, steps = _tree.fold(turn.top)
-    scale = _Scale(turn)
-    lines = "".join(_row(row, 0, scale, drawing) for row in rows) + _steps(steps, 0)
+    why = "" if turn.root is not None else f' · <b class="lc-warn">{_tree.why_rootless(state)}</b>'
     return (
-        f'<details class="lc-turn" data-key="{turn.trace_id}" data-version="{len(turn.spans)}"'
-        f"{' open' if is_open else ''}><summary><b>Turn {turn.number}</b>"
-        f' <span class="lc-note">{" · ".join(figures)}</span>{failed}{rootless}</summary>'
-        f'{_words(turn, drawing)}<div class="lc-tree">{lines}</div></details>'
+        f'<b>Turn {turn.number}</b> <span class="lc-note">{" · ".join(figures)}</span>'
+        f"{draw_failed(turn.errors)}{why}"
     )
 
 
-def _words(turn: _tree.Turn, drawing: Drawing) -> str:
+def draw_words(turn: _tree.Turn, cut: Cut) -> str:
+    """Return what the user said, and the answer or the error."""
     said = []
     if turn.user:
         said.append(("user", "You", turn.user))
@@ -131,12 +146,12 @@ def _words(turn: _tree.Turn, drawing: Drawing) -> str:
     elif turn.answer:
         said.append(("answer", "Answer", turn.answer))
     return "".join(
-        f'<div class="lc-said lc-{who}"><span class="lc-who">{label}</span><div>{drawing.cut(text)}</div></div>'
+        f'<div class="lc-said lc-{who}"><span class="lc-who">{label}</span><div>{cut(text)}</div></div>'
         for who, label, text in said
     )
 
 
-class _Scale:
+class Scale:
     """Places times on the width of a turn, in per cent."""
 
     def __init__(self, turn: _tree.Turn) -> None:
@@ -144,70 +159,55 @@ class _Scale:
         self._length = max(turn.end_ns - turn.start_ns, 1)
 
     def bar(self, span: StoredSpan) -> str:
+        """Return the bar of a span."""
         left = 100 * (span.start_ns - self._start) / self._length
         width = 100 * max(span.end_ns - span.start_ns, 0) / self._length
         return f'<i style="margin-left:{left:.2f}%;width:{width:.2f}%"></i>'
 
 
-def _row(row: _tree.Row, depth: int, scale: _Scale, drawing: Drawing) -> str:
+def row_class(span: StoredSpan) -> str:
+    """Return the classes of a row: foreign kinds must not add attributes or classes."""
+    kind = kind_word(span)
+    known = kind if kind.isascii() and kind.isalpha() else "span"
+    return f"lc-row lc-k-{known}{' lc-failed' if span.status == 'ERROR' else ''}"
+
+
+def draw_line(row: _tree.Row, scale: Scale) -> str:
+    """Return a row: what it was, its bar, and its time."""
     span = row.span
-    words = headline(span, row.via).plain
     mark = "✗ " if span.status == "ERROR" else ""
     kind = kind_word(span)
-    rest = words.removeprefix(mark).removeprefix(kind).strip()
-    bad = " lc-failed" if mark else ""
-    below = "".join(_row(child, depth + 1, scale, drawing) for child in row.children) + _steps(
-        row.steps, depth + 1
-    )
-    more, content = drawing.row(span)
-    return (
-        f'<details class="lc-row lc-k-{_class(kind)}{bad}"{more}><summary style="--lc-depth:{depth}">'
-        f'<span class="lc-what">{mark}<b>{escaped(kind)}</b> {escaped(rest)}{_outcome(span)}</span>'
-        f'<span class="lc-bar" aria-hidden="true">{scale.bar(span)}</span>'
-        f'<span class="lc-time">{duration(span.end_ns - span.start_ns)}</span></summary>'
-        f'<div class="lc-content">{content}</div></details>{below}'
-    )
-
-
-def _outcome(span: StoredSpan) -> str:
+    rest = headline(span, row.via).plain.removeprefix(mark).removeprefix(kind).strip()
     found = outcome(span)
+    out = f' <span class="lc-out">→ {escaped(one_line(found.plain, 200))}</span>' if found is not None else ""
     return (
-        f' <span class="lc-out">→ {escaped(one_line(found.plain, 200))}</span>' if found is not None else ""
+        f'<span class="lc-what">{mark}<b>{escaped(kind)}</b> {escaped(rest)}{out}</span>'
+        f'<span class="lc-bar" aria-hidden="true">{scale.bar(span)}</span>'
+        f'<span class="lc-time">{duration(span.end_ns - span.start_ns)}</span>'
     )
 
 
-def _class(kind: str) -> str:
-    """Return a kind as part of a class name: foreign kinds must not add attributes or classes."""
-    return kind if kind.isascii() and kind.isalpha() else "span"
-
-
-def _steps(names: Sequence[str], depth: int) -> str:
-    if not names:
-        return ""
-    listed = ", ".join(one_line(name, 60) for name in names)
+def _row(item: _tree.Line, scale: Scale, cut: Cut) -> str:
+    indent = f' style="--lc-depth:{item.depth}"'
+    if item.row is None:
+        return f'<p class="lc-steps"{indent}>{escaped(folded(item.steps))}</p>'
+    span = item.row.span
     return (
-        f'<p class="lc-steps" style="--lc-depth:{depth}">+ {count(len(names), "step")}: {escaped(listed)}</p>'
+        f'<details class="{row_class(span)}"><summary{indent}>{draw_line(item.row, scale)}</summary>'
+        f'<div class="lc-content">{_content(span, cut)}</div></details>'
     )
 
 
-def draw_content(span: StoredSpan, drawing: Drawing, *, without_messages: bool = False) -> str:
+def _content(span: StoredSpan, cut: Cut) -> str:
     """Return the whole content of a span: messages, arguments, results, error and stack trace."""
-    shown = settings(span) if without_messages else blocks(span)
     parts = [
-        f"<dt>{escaped(one_line(label, 30))}</dt><dd><pre>{drawing.cut(text)}</pre></dd>"
-        for label, text in shown
+        f"<dt>{escaped(one_line(label, 30))}</dt><dd><pre>{cut(text)}</pre></dd>"
+        for label, text in blocks(span)
     ]
-    parts += [
-        f'<dt class="lc-bad">{label}</dt><dd><pre>{drawing.cut(text)}</pre></dd>'
-        for label, text in _failure(span)
-    ]
-    ids = f"{escaped(span.name)} · span {span.span_id} · trace {span.trace_id}"
-    return f'<dl>{"".join(parts)}</dl><p class="lc-note">{ids}</p>'
-
-
-def _failure(span: StoredSpan) -> Iterator[tuple[str, str]]:
     failed = failure(span)
     if failed is not None:
-        yield "error", failed.headline
-        if failed.stacktrace:
-            yield "stack", failed.stacktrace
+        parts.append(f'<dt class="lc-bad">error</dt><dd><pre>{cut(failed.headline)}</pre></dd>')
+    if failed is not None and failed.stacktrace:
+        parts.append(f'<dt class="lc-bad">stack</dt><dd><pre>{cut(failed.stacktrace)}</pre></dd>')
+    ids = f"{escaped(span.name)} · span {span.span_id} · trace {span.trace_id}"
+    return f'<dl>{"".join(parts)}</dl><p class="lc-note">{ids}</p>'

@@ -8,7 +8,7 @@ from typing import Final
 _LIGHT: Final = (
     "--lc-fg:#1f2328;--lc-dim:#59636e;--lc-bg:#ffffff;--lc-soft:#f3f5f7;--lc-line:#d1d9e0;"
     "--lc-user:#ddf4ff;--lc-bad:#b3151f;--lc-badbg:#ffebe9;--lc-warn:#7d4e00;--lc-good:#116329;"
-    "--lc-agent:#8250df;--lc-model:#0969da;--lc-tool:#9a6700;--lc-retriever:#1a7f37;--lc-other:#6e7781;"
+    "--lc-agent:#8250df;--lc-model:#0969da;--lc-tool:#855700;--lc-retriever:#1a7f37;--lc-other:#5f6872;"
 )
 _DARK: Final = (
     "--lc-fg:#e6edf3;--lc-dim:#9ea7b3;--lc-bg:#15191f;--lc-soft:#1f252d;--lc-line:#3d444d;"
@@ -25,6 +25,7 @@ STYLE: Final = (
     ".lucidic,.lc-page{color:var(--lc-fg);background:var(--lc-bg);font:14px/1.45 system-ui,sans-serif}"
     ".lucidic{border:1px solid var(--lc-line);border-radius:8px;padding:12px 16px;max-width:1100px}"
     ".lc-page{margin:0;padding:16px;color-scheme:light dark}.lc-page main{max-width:1100px;margin:auto}"
+    ".lucidic+.lucidic{margin-top:16px}"
     ".lucidic h2{font-size:1.15em;margin:0;overflow-wrap:anywhere}.lucidic p{margin:.15em 0;overflow-wrap:anywhere}"
     ".lc-note{color:var(--lc-dim);font-size:.9em}"
     ".lc-bad{color:var(--lc-bad)}.lc-warn{color:var(--lc-warn)}"
@@ -37,12 +38,12 @@ STYLE: Final = (
     ".lc-said>div{white-space:pre-wrap;overflow-wrap:anywhere;max-height:14em;overflow:auto;flex:1}"
     ".lc-who{flex:none;width:5.2em;overflow-wrap:anywhere;font-weight:600}"
     ".lc-tree{margin-top:6px;font-size:.93em}"
-    ".lc-row>summary{display:grid;grid-template-columns:minmax(0,1fr) 240px 4.5em;gap:10px;align-items:center;"
+    ".lc-row>summary,a.lc-row{display:grid;grid-template-columns:minmax(0,1fr) 240px 4.5em;gap:10px;align-items:center;"
     "padding:2px 4px 2px calc(4px + var(--lc-depth)*1.3em);border-radius:4px;list-style:none}"
     ".lc-row>summary::-webkit-details-marker{display:none}"
-    '.lc-what::before{content:"\\25B8";color:var(--lc-dim);display:inline-block;width:1.1em}'
+    '.lc-row>summary .lc-what::before{content:"\\25B8";color:var(--lc-dim);display:inline-block;width:1.1em}'
     '.lc-row[open]>summary .lc-what::before{content:"\\25BE"}'
-    ".lc-row>summary:hover,.lc-row[open]>summary{background:var(--lc-soft)}"
+    ".lc-row>summary:hover,.lc-row[open]>summary,a.lc-row:hover{background:var(--lc-soft)}"
     ".lc-what{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
     ".lc-row[open]>summary .lc-what{white-space:normal;overflow-wrap:anywhere}"
     ".lc-time{text-align:right;font-variant-numeric:tabular-nums;color:var(--lc-dim)}"
@@ -59,5 +60,5 @@ STYLE: Final = (
     ".lc-content dt{color:var(--lc-dim)}.lc-content dd{margin:0}"
     ".lucidic pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;max-height:30em;overflow:auto;"
     "font:12.5px/1.4 ui-monospace,monospace;background:none;color:inherit;padding:0;border:0}"
-    "@media (max-width:600px){.lc-row>summary{grid-template-columns:minmax(0,1fr) 4.5em}.lc-bar{display:none}}"
+    "@media (max-width:600px){.lc-row>summary,a.lc-row{grid-template-columns:minmax(0,1fr) 4.5em}.lc-bar{display:none}}"
 )

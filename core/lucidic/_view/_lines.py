@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from openinference.semconv.trace import SpanAttributes as Key
 from rich.text import Text
 
-from lucidic._records import StoredSpan
+from lucidic._records import StoredSession, StoredSpan
 from lucidic._spans._attributes import CANCELLED, INCOMPLETE, STOPPED_EARLY
 from lucidic._view import _content as content
 from lucidic._view._speech import model_words
@@ -58,16 +59,28 @@ def headline(span: StoredSpan, via: tuple[str, ...] = ()) -> Text:
     return line
 
 
+def title(span: StoredSpan) -> str:
+    """Return what the span is called: the agent, the model, the tool, or its own name."""
+    named = {"LLM": content.model, "EMBEDDING": content.model, "TOOL": content.tool, "AGENT": content.agent}
+    find = named.get(content.kind(span))
+    return one_line((find(span) if find is not None else "") or span.name, 120)
+
+
+def figures(span: StoredSpan) -> Iterator[str]:
+    """Yield what a model call took: tokens, and the time to the first of them."""
+    if content.kind(span) in {"LLM", "EMBEDDING"}:
+        yield from _token_figures(content.tokens(span))
+        yield from _first_token(span)
+
+
 def _subject(span: StoredSpan) -> Text:
     kind = content.kind(span)
     if kind in {"LLM", "EMBEDDING"}:
-        figures = [*_token_figures(content.tokens(span)), *_first_token(span)]
-        text = Text(one_line(content.model(span) or span.name, 80))
-        return text.append("".join(f" · {figure}" for figure in figures), "dim")
+        return Text(title(span)).append("".join(f" · {figure}" for figure in figures(span)), "dim")
     if kind == "TOOL":
         return call(content.tool(span), arguments(span))
     if kind == "AGENT":
-        return Text(one_line(content.agent(span), 80))
+        return Text(title(span))
     if kind == "RETRIEVER":
         query = content.text_of(span.attributes.get(Key.INPUT_VALUE))
         return Text(one_line(span.name, 80)).append(f" {_quoted(query)}" if query else "", "dim")
@@ -107,14 +120,15 @@ def outcome(span: StoredSpan) -> Text | None:
         return Text(f"{count(len(found), 'document')}: ").append(titles)
     if kind in {"TOOL", "AGENT", "RETRIEVER", "GUARDRAIL", "EVALUATOR"}:
         result = result_text(span)
-        return Text(one_line(result)) if result else None
+        parsed = content.parsed(result) if "\\u" in result else None  # as a reader of JSON sees it
+        return Text(one_line(content.text_of(parsed) or result)) if result else None
     return None
 
 
 def result_text(span: StoredSpan) -> str:
     """Return a span's output; of a tool message that was recorded whole, its content."""
     value = content.text_of(span.attributes.get(Key.OUTPUT_VALUE))
-    whole = _parsed(value)
+    whole = content.parsed(value)
     if isinstance(whole, dict) and "tool_call_id" in whole and isinstance(whole.get("content"), str):
         return str(whole["content"])
     return value
@@ -128,7 +142,7 @@ def arguments(span: StoredSpan) -> str:
 def call(name: str, given: str) -> Text:
     """Return ``name(key="value", …)`` as one line."""
     line = Text(one_line(name, 80) + "(")
-    values = _parsed(given)
+    values = content.parsed(given)
     if isinstance(values, dict):
         parts = [f"{one_line(key, 40)}={_shown(value)}" for key, value in values.items()]
         line.append(", ".join(parts), "dim")
@@ -145,11 +159,27 @@ def _quoted(text: str) -> str:
     return json.dumps(one_line(text, 120), ensure_ascii=False)
 
 
-def _parsed(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return None
+def folded(names: Sequence[str]) -> str:
+    """Name the folded steps that had nothing inside, as one line."""
+    times = Counter(names)
+    listed = (one_line(name, 40) + (f" {number}x" if number > 1 else "") for name, number in times.items())
+    return f"+ {count(len(names), 'step')}: {', '.join(listed)}"
+
+
+def facts_of(session: StoredSession) -> Iterator[str]:
+    """Yield what the program said of a session: user, tags, task and verdict."""
+    fields = session.fields
+    if user := content.text_of(fields.get("user_id")):
+        yield f"user {one_line(user, 60)}"
+    tags = fields.get("tags")
+    if isinstance(tags, list) and tags:
+        yield "tags " + ", ".join(one_line(content.text_of(tag), 40) for tag in tags)
+    if task := content.text_of(fields.get("task")):
+        yield f"task {one_line(task, 120)}"
+    if isinstance(fields.get("is_successful"), bool):
+        yield "successful" if fields["is_successful"] else "not successful"
+    if reason := content.text_of(fields.get("is_successful_reason")):
+        yield one_line(reason, 120)
 
 
 def blocks(span: StoredSpan) -> Iterator[tuple[str, str]]:
@@ -193,5 +223,8 @@ def _document(document: dict[str, Any]) -> str:
 
 def pretty(value: str) -> str:
     """Return JSON indented, and everything else as it is."""
-    parsed = _parsed(value)
-    return json.dumps(parsed, ensure_ascii=False, indent=2) if isinstance(parsed, (dict, list)) else value
+    parsed = content.parsed(value)
+    try:
+        return json.dumps(parsed, ensure_ascii=False, indent=2) if isinstance(parsed, (dict, list)) else value
+    except RecursionError:
+        return value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lucidic._records import StoredSession
@@ -24,6 +25,17 @@ class SessionView:
     def __init__(self, session: StoredSession, turns: Sequence[Turn]) -> None:
         self.session = session
         self.turns = turns
+        self.is_displayed: Callable[[], bool] = lambda: False
+        """Whether the cell that runs shows it already, so that its value need not."""
+
+    @property
+    def version(self) -> object:
+        """What changes whenever there is something new to see."""
+        return self.session
+
+    def _ipython_display_(self) -> None:
+        if not self.is_displayed():
+            raise NotImplementedError  # IPython displays it as any other value
 
     def _repr_html_(self) -> str:
         return _html.draw_session(self.session, self.turns)
@@ -41,13 +53,17 @@ class SessionView:
     def save(self, path: str | Path) -> Path:
         """Write the session as one HTML file that needs nothing else, and return its path."""
         target = Path(path)
-        title = self.session.name or self.session.session_id
-        target.write_text(_html.draw_page(title, self._repr_html_()), encoding="utf-8")
+        target.write_text(_html.draw_file([(self.session, self.turns)]), encoding="utf-8")
         return target
 
 
-def view_session(reader: Reader, session_id: str | None) -> SessionView:
+def view_session(reader: Reader, session_id: str | None, *, begins: bool = False) -> SessionView:
     """Return the view of a session; of the newest one without an id.
+
+    Args:
+        reader: The store.
+        session_id: The session.
+        begins: A session that is not known yet is about to begin, and is shown as an empty one.
 
     Raises:
         InvalidOperationError: There are no sessions yet.
@@ -55,12 +71,29 @@ def view_session(reader: Reader, session_id: str | None) -> SessionView:
         StoreError: The local store cannot be read.
     """
     reader.catch_up()
-    newest = reader.sessions(limit=1)
-    if not newest:
-        raise InvalidOperationError(
-            "There are no sessions yet. Open one with lai.session(), or run: lucidic demo"
-        )
-    known = newest[0] if session_id is None else reader.session(session_id)
+    if session_id is None:
+        newest = reader.sessions(limit=1)
+        if not newest:
+            raise InvalidOperationError(
+                "There are no sessions yet. Open one with lai.session(), or run: lucidic demo"
+            )
+        session_id = newest[0].session_id
+    known = reader.session(session_id)
+    if known is None and begins:
+        return SessionView(_unborn(session_id), [])
     if known is None:
-        raise SessionNotFoundError(str(session_id), way_out="List the sessions with: lucidic sessions")
+        raise SessionNotFoundError(session_id, way_out="List the sessions with: lucidic sessions")
     return SessionView(known, turns(reader.spans(known.session_id)))
+
+
+def _unborn(session_id: str) -> StoredSession:
+    return StoredSession(
+        session_id=session_id,
+        name=None,
+        state="active",
+        source="bind",
+        owner="",
+        started_ns=time.time_ns(),
+        ended_ns=None,
+        fields={},
+    )

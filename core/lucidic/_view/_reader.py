@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lucidic._records import SessionState, StoredSession, StoredSpan
+from lucidic._records import SessionState, StoredSession, StoredSpan, StoredTrace
 
 
 class Reader(Protocol):
@@ -29,6 +29,19 @@ class Reader(Protocol):
         offset: int = 0,
     ) -> list[StoredSession]:
         """Return the sessions that match, the newest first."""
+
+    def count_sessions(
+        self,
+        *,
+        name: str | None = None,
+        state: SessionState | None = None,
+        user_id: str | None = None,
+        tag: str | None = None,
+    ) -> int:
+        """Return how many sessions match."""
+
+    def traces(self, session_id: str, /) -> list[StoredTrace]:
+        """Return the sums over each trace of a session, the oldest first."""
 
     def session(self, session_id: str, /) -> StoredSession | None:
         """Return one session, or None when the id is not known."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from openinference.semconv.trace import SpanAttributes as Key
 
 from lucidic._records import StoredSpan
-from lucidic._view._content import kind, messages, text_of
+from lucidic._view._content import kind, messages, parsed, text_of
 
 
 _USER: Final = {"user", "human"}
@@ -52,10 +51,9 @@ def _spoken(value: str, keys: Sequence[str], roles: Iterable[str]) -> str:
     if not value.lstrip().startswith(("{", "[")):
         return value
     try:
-        state = json.loads(value)
-    except ValueError:
+        return _dig(parsed(value), keys, roles) or value
+    except RecursionError:
         return value
-    return _dig(state, keys, roles) or value
 
 
 def _dig(state: object, keys: Sequence[str], roles: Iterable[str]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich.cells import chop_cells
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -15,8 +16,8 @@ from rich.tree import Tree
 
 from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import _tree
-from lucidic._view._content import failure, kind, text_of
-from lucidic._view._lines import blocks, headline, outcome
+from lucidic._view._content import failure, kind
+from lucidic._view._lines import blocks, facts_of, folded, headline, outcome
 from lucidic._view._speech import model_words
 from lucidic._view._words import clock, count, day_and_clock, duration, one_line, safe
 
@@ -24,7 +25,7 @@ from lucidic._view._words import clock, count, day_and_clock, duration, one_line
 STATE_STYLES = {"active": "green", "finished": "", "died": "red"}
 _MAX_INDENT: Final = 8
 """Deeper rows stand below their parent without more indentation: 80 columns have no room for it."""
-_ROOTLESS: Final = "no root span (running, killed or elsewhere)"
+_ROOTLESS: Final = "no root span (running, killed or begun elsewhere)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ def draw_session(session: StoredSession, turns: Sequence[_tree.Turn], look: Look
     shown = [turn for turn in turns if turn.errors] if look.errors else turns
     parts: list[RenderableType] = [draw_header(session)]
     for turn in shown:
-        parts += [Text(), draw_turn(turn, look)]
+        parts += [Text(), draw_turn(turn, look, rootless=_tree.why_rootless(session.state))]
     if not shown:
         nothing = "No errors." if look.errors and turns else "No spans yet."
         parts += [Text(), Text(nothing, "dim")]
@@ -60,7 +61,7 @@ def draw_header(session: StoredSession) -> Group:
     """Return name, id, state, sums and origin of a session in three or four lines."""
     about = [f"started {day_and_clock(session.started_ns)}", f"id from {one_line(session.source)}"]
     return Group(
-        draw_title(session), draw_sums(session), Text(" · ".join([*about, *_fields(session)]), "dim")
+        draw_title(session), draw_sums(session), Text(" · ".join([*about, *facts_of(session)]), "dim")
     )
 
 
@@ -73,21 +74,6 @@ def draw_sums(session: StoredSession) -> Text:
     if session.errors:
         line.append(" · ").append(count(session.errors, "failed span"), "bold red")
     return line
-
-
-def _fields(session: StoredSession) -> Iterator[str]:
-    fields = session.fields
-    if user := text_of(fields.get("user_id")):
-        yield f"user {one_line(user, 60)}"
-    tags = fields.get("tags")
-    if isinstance(tags, list) and tags:
-        yield "tags " + ", ".join(one_line(text_of(tag), 40) for tag in tags)
-    if task := text_of(fields.get("task")):
-        yield f"task {one_line(task, 120)}"
-    if isinstance(fields.get("is_successful"), bool):
-        yield "successful" if fields["is_successful"] else "not successful"
-    if reason := text_of(fields.get("is_successful_reason")):
-        yield one_line(reason, 120)
 
 
 def draw_turn(turn: _tree.Turn, look: Look = Look(), *, rootless: str = _ROOTLESS) -> Group:
@@ -168,7 +154,7 @@ def _label(row: _tree.Row, look: Look, said: set[str]) -> Group:
     if failed is not None and not _failed_below(row, failed.message):
         parts.append(Text(one_line(failed.headline, 600), "red", overflow="fold"))
         if failed.stacktrace and (look.errors or look.full):
-            parts.append(Text(safe(failed.stacktrace.rstrip()), "dim", overflow="fold"))
+            parts.append(_Verbatim(failed.stacktrace.rstrip()))
     return Group(*parts)
 
 
@@ -202,13 +188,22 @@ def _content_table(span: StoredSpan, said: set[str]) -> Table:
 
 
 def _steps(names: Sequence[str]) -> Text:
-    seen = dict.fromkeys(names, 0)
-    for name in names:
-        seen[name] += 1
-    listed = ", ".join(
-        one_line(name, 40) + (f" {times}x" if times > 1 else "") for name, times in seen.items()
-    )
-    return Text(f"+ {count(len(names), 'step')}: {listed}", "dim", no_wrap=True, overflow="ellipsis")
+    return Text(folded(names), "dim", no_wrap=True, overflow="ellipsis")
+
+
+class _Verbatim:
+    """Lines that are broken only where they do not fit: a path of a stack trace stays one word."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = safe(text).splitlines()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._lines:
+            for part in chop_cells(line, options.max_width) or [""]:
+                yield Text(part, "dim", no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, options.max_width)
 
 
 class _Timed:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lucidic._records import StoredSpan
+from lucidic._records import SessionState, StoredSpan
 from lucidic._view._content import Failure, Tokens, failure, kind, tokens
 from lucidic._view._speech import answer_words, asked, user_words
 
@@ -18,6 +18,13 @@ _NAMELESS: Final = re.compile(
     r"LangGraph|model|tools|agent|call_model|prompt|Runnable.*|turn \d+|(run )?Agent workflow"
 )
 """What LangChain, LangGraph and the Agents SDK call their own steps: such a name says nothing beside the content."""
+
+_WORDLESS: Final = {"TOOL", "RETRIEVER", "RERANKER", "EMBEDDING"}
+_ROOTLESS: Final[dict[SessionState, str]] = {
+    "active": "running, or begun elsewhere",
+    "finished": "begun elsewhere",
+    "died": "its process died, or begun elsewhere",
+}
 
 
 @dataclass(slots=True)
@@ -113,9 +120,10 @@ class Turn:
         return failure(self.speaker) if self.speaker is not None else None
 
     def _from_the_top(self) -> Iterator[StoredSpan]:
+        """Yield the spans that may hold a user's words; a tool's arguments are a model's."""
         level = self.top
         while level:
-            yield from (node.span for node in level)
+            yield from (node.span for node in level if kind(node.span) not in _WORDLESS)
             level = [child for node in level for child in node.children]
 
 
@@ -192,6 +200,29 @@ def fold(nodes: Sequence[Node]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
 def unfolded(nodes: Sequence[Node]) -> tuple[Row, ...]:
     """Return a row for every span."""
     return tuple(Row(node, unfolded(node.children)) for node in nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a drawn tree: a row, or the names of folded steps."""
+
+    depth: int
+    row: Row | None = None
+    steps: tuple[str, ...] = ()
+
+
+def flat(rows: Sequence[Row], steps: tuple[str, ...] = (), depth: int = 0) -> Iterator[Line]:
+    """Yield the lines of a folded tree from top to bottom."""
+    for row in rows:
+        yield Line(depth, row)
+        yield from flat(row.children, row.steps, depth + 1)
+    if steps:
+        yield Line(depth, steps=steps)
+
+
+def why_rootless(state: SessionState) -> str:
+    """Say what a turn without a root span is, as far as the state of its session tells."""
+    return f"no root span ({_ROOTLESS[state]})"
 
 
 def with_errors(rows: Sequence[Row]) -> tuple[Row, ...]:

@@ -2,49 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
+from lucidic._records import StoredTrace
 from lucidic._view._html import escaped
-from lucidic._view._tree import Turn
-from lucidic._view._words import count, duration
+from lucidic._view._words import count, duration, short_count
 
 
-_HEIGHT: Final = 60
-_BAR: Final = 14
-_SHOWN: Final = 60
-"""The last turns; more bars could not be told apart."""
+_HEIGHT: Final = 56
+_WIDTH: Final = 480
+_MOST_BARS: Final = 80
+"""More could not be told apart: neighbours share a bar."""
 
 
-def draw_charts(turns: Sequence[Turn]) -> str:
-    """Return tokens and time by turn; nothing for fewer than two turns."""
-    shown = turns[-_SHOWN:]
-    if len(shown) < 2:
+def draw_charts(traces: Sequence[StoredTrace]) -> str:
+    """Return tokens and time over the session; nothing for fewer than two turns."""
+    if len(traces) < 2:
         return ""
-    tokens = [(turn.number, turn.tokens.total, count(turn.tokens.total, "token")) for turn in shown]
+    each = -(-len(traces) // _MOST_BARS)
+    groups = [(start + 1, traces[start : start + each]) for start in range(0, len(traces), each)]
+    tokens = [(first, len(group), sum(trace.total_tokens for trace in group)) for first, group in groups]
     times = [
-        (turn.number, turn.end_ns - turn.start_ns, duration(turn.end_ns - turn.start_ns)) for turn in shown
+        (first, len(group), max(trace.end_ns - trace.start_ns for trace in group)) for first, group in groups
     ]
-    return f'<div class="lc-charts">{_bars("Tokens by turn", tokens)}{_bars("Time by turn", times)}</div>'
+    failed = {first for first, group in groups if any(trace.errors for trace in group)}
+    noun = "turn" if each == 1 else f"{each} turns"
+    drawn = _bars(f"Tokens by {noun}", tokens, failed, lambda value: count(value, "token"), short_count)
+    slowest = "Time by turn" if each == 1 else f"Slowest of {noun}"
+    return f'<div class="lc-charts">{drawn}{_bars(slowest, times, failed, duration, duration)}</div>'
 
 
-def _bars(title: str, values: Sequence[tuple[int, int, str]]) -> str:
-    most = max((value for _, value, _ in values), default=0) or 1
-    best = max(values, key=lambda entry: entry[1])
-    width = _BAR * len(values)
-    bars = "".join(_bar(place, entry, most) for place, entry in enumerate(values))
-    label = escaped(f"{title}: most in turn {best[0]}, {best[2]}")
+def _bars(
+    title: str,
+    values: Sequence[tuple[int, int, int]],
+    failed: AbstractSet[int],
+    words: Callable[[int], str],
+    short: Callable[[int], str],
+) -> str:
+    """Draw one value for each group of turns: its first turn, how many there are, the value."""
+    first, number, most = max(values, key=lambda entry: entry[2])
+    step = _WIDTH / len(values)
+    bars = "".join(
+        _bar(
+            place * step,
+            step,
+            _HEIGHT * max(value, 0) / (most or 1),
+            f"{_named(start, length)}: {words(value)}",
+            start in failed,
+        )
+        for place, (start, length, value) in enumerate(values)
+    )
+    label = escaped(f"{title}: most in {_named(first, number).lower()}, {words(most)}")
     return (
-        f'<figure><figcaption>{escaped(title)} <span class="lc-note">up to {escaped(best[2])}</span></figcaption>'
-        f'<svg viewBox="0 0 {width} {_HEIGHT}" width="{width}" height="{_HEIGHT}" role="img" aria-label="{label}">'
-        f"{bars}</svg></figure>"
+        f'<figure><figcaption>{escaped(title)} <span class="lc-note">up to {escaped(short(most))}</span></figcaption>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{label}">{bars}</svg></figure>'
     )
 
 
-def _bar(place: int, entry: tuple[int, int, str], most: int) -> str:
-    number, value, words = entry
-    height = max(_HEIGHT * max(value, 0) / most, 1)
+def _named(first: int, number: int) -> str:
+    return f"Turn {first}" if number == 1 else f"Turns {first} to {first + number - 1}"
+
+
+def _bar(left: float, step: float, height: float, words: str, failed: bool) -> str:
+    width = min(step * 0.8, 24)
+    tall = max(height, 1)
+    bad = ' class="lc-failed"' if failed else ""
     return (
-        f'<rect x="{place * _BAR + 1}" y="{_HEIGHT - height:.1f}" width="{_BAR - 2}" height="{height:.1f}" rx="1">'
-        f"<title>Turn {number}: {escaped(words)}</title></rect>"
+        f'<rect{bad} x="{left + (step - width) / 2:.1f}" y="{_HEIGHT - tall:.1f}" width="{width:.1f}" height="{tall:.1f}">'
+        f"<title>{escaped(words)}</title></rect>"
     )

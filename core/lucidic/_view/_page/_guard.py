@@ -16,7 +16,7 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _COOKIE: Final = "lucidic_token"
 _POLICY: Final = (
     # Session content is foreign: nothing of it may run, load, frame or be sent anywhere.
-    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:; "
+    b"default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS: Final = (
