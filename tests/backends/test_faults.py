@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 
-import pytest
 from opentelemetry import trace
 
 import lucidic as lai
