@@ -36,9 +36,13 @@ class MLflow(Backend):
 
     def session(self, experiment: str, session_id: str) -> list[dict[str, Any]]:
         """Return the traces of a session, by their start."""
+        return self.traces(experiment, f"metadata.`mlflow.trace.session` = '{session_id}'")
+
+    def traces(self, experiment: str, condition: str = "") -> list[dict[str, Any]]:
+        """Return an experiment's traces, by their start."""
         asked = {
             "locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}],
-            "filter": f"metadata.`mlflow.trace.session` = '{session_id}'",
+            "filter": condition,
             "order_by": ["timestamp_ms ASC"],
             "max_results": 100,
         }

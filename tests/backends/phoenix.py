@@ -72,6 +72,11 @@ class Phoenix(Backend):
         """Return the spans of a session once there are that many."""
         return self.until(lambda: len(found := self.spans(session_id, project)) >= count and found)
 
+    def session_ids(self, project: str = "default") -> set[str]:
+        """Return the sessions of the list."""
+        page = self.get(f"/v1/projects/{project}/sessions", limit=1000)
+        return {each["session_id"] for each in page["data"]}
+
     def session(self, session_id: str) -> dict[str, Any] | None:
         """Return what the list of sessions and the page of a session show."""
         answer = self.http.get(f"/v1/sessions/{session_id}")

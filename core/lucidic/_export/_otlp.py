@@ -80,8 +80,9 @@ class OTLPSink:
         """Deliver a batch; see Sink."""
         outcome = Outcome()
         self._deliver(batch, time.monotonic() + min(timeout, self.config.timeout), outcome)
-        if outcome.rejected >= _SUSPICIOUS and not self._accepted:
-            # An endpoint that has refused everything since the start is the wrong one, and the spans are fine.
+        if outcome.rejected and not self._accepted:
+            # An endpoint that has refused everything since the start is the wrong one, or lacks a header (MLflow its
+            # experiment), and the spans are fine. Real poison is told from that as soon as another span is taken.
             return Outcome(answer="paused", note=outcome.refused[0][1])
         return outcome
 
