@@ -1,4 +1,4 @@
-# `make demo`, `make test` and `make lint` need Python 3.10 or newer and make, nothing else.
+# Everything here needs Python 3.10 or newer and make, nothing else.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,16 +6,19 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick matrix docs floors openinference-langchain browser lint format clean
+.PHONY: demo test quick matrix docs floors openinference-langchain browser backends lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -m "not backends" -n 2
 
 quick: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow and not backends" -n 2
+
+backends: $(READY)
+	LUCIDIC_TESTS_NEED_ENVIRONMENTS=1 $(BIN)/python -m pytest -m backends
 
 matrix: $(READY)
 	$(BIN)/python -m tests.attribution

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import hypothesis
 import pytest
 
 from lucidic import _binding, _guard
 from lucidic._runtime import replace_runtime
 from lucidic.testing import capture_spans
+
+from .environments import make_environment
 
 
 # A busy machine is no failure of the code under test.
@@ -42,3 +47,22 @@ def captured():
     """What the test's spans and sessions leave, in memory."""
     with capture_spans() as spans:
         yield spans
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Make an environment of other packages and return its Python; skip, saying why, where that is not possible.
+
+    With ``LUCIDIC_TESTS_NEED_ENVIRONMENTS`` set, as CI has it, that is a failure.
+    """
+
+    def make(*requirements, **options):
+        try:
+            return make_environment(*requirements, **options)
+        except subprocess.CalledProcessError as error:
+            if os.environ.get("LUCIDIC_TESTS_NEED_ENVIRONMENTS"):
+                raise
+            last = (error.stderr.strip() or str(error)).splitlines()[-1]
+            pytest.skip(f"an environment with {requirements[0]} cannot be made: {last}")
+
+    return make

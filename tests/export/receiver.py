@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -21,6 +22,7 @@ class Receiver:
 
     Attributes:
         accepted: Span ids in the order of their acceptance, repetitions included.
+        spans: The accepted spans themselves, as protobuf.
         requests: Number of requests that arrived with their body.
         release: Lets requests go on that an action holds.
     """
@@ -28,6 +30,7 @@ class Receiver:
     def __init__(self, *plan: Callable[[Handler], None], address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.accepted: list[str] = []
         self.names: list[str] = []
+        self.spans: list[Any] = []
         self.requests = 0
         self.headers: list[dict[str, str]] = []
         self.arrived = threading.Semaphore(0)
@@ -68,6 +71,7 @@ class Receiver:
         with self._lock:
             self.accepted += [span.span_id.hex() for span in taken]
             self.names += [span.name for span in taken]
+            self.spans += taken
         return len(spans) - len(taken)
 
     @property

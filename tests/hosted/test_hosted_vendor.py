@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import openai
@@ -28,26 +25,9 @@ QUIRKS = {"misc", "needs_blob"}
 
 
 @pytest.fixture(scope="session")
-def vendor_python():
-    """The Python of an environment with the vendor's client; made once and kept in the cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucidic-tests"
-    cache.mkdir(parents=True, exist_ok=True)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = cache / f"{PACKAGE.replace('==', '-')}-py{version}"
-    python = folder / "bin" / "python"
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-            if uv:
-                _run(uv, "venv", "-q", "--python", sys.executable, str(folder))
-                _run(uv, "pip", "install", "-q", "--python", str(python), PACKAGE)
-            else:
-                _run(sys.executable, "-m", "venv", str(folder))
-                _run(str(python), "-m", "pip", "install", "-q", PACKAGE)
-            (folder / "complete").touch()
-    return python
+def vendor_python(environment):
+    """The Python of an environment with the vendor's client."""
+    return environment(PACKAGE)
 
 
 def _run(*command, **environment):

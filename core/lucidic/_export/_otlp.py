@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from lucidic._export._http import HTTPClient, HTTPError, tls_context
+from lucidic._export._local_roots import as_local_root
 from lucidic._export._otlp_answer import Answered, read_answer
 from lucidic._export._otlp_config import OTLPConfig
 from lucidic._export._payload import SpanEntry, shorten_entry
@@ -79,8 +80,9 @@ class OTLPSink:
         """Deliver a batch; see Sink."""
         outcome = Outcome()
         self._deliver(batch, time.monotonic() + min(timeout, self.config.timeout), outcome)
-        if outcome.rejected >= _SUSPICIOUS and not self._accepted:
-            # An endpoint that has refused everything since the start is the wrong one, and the spans are fine.
+        if outcome.rejected and not self._accepted:
+            # An endpoint that has refused everything since the start is the wrong one, or lacks a header (MLflow its
+            # experiment), and the spans are fine. Real poison is told from that as soon as another span is taken.
             return Outcome(answer="paused", note=outcome.refused[0][1])
         return outcome
 
@@ -90,7 +92,7 @@ class OTLPSink:
         if not spans:
             outcome.taken += len(batch.items)
             return True
-        reply = self._send(batch.request(), until)
+        reply = self._send(self._encoded(batch), until)
         if isinstance(reply, str):
             return _stop(outcome, "retry", reply)
         if reply.answer.accepted:
@@ -124,7 +126,7 @@ class OTLPSink:
         if reply.status in _TOO_LARGE:
             for size in _SHORTER:
                 shorter = Batch((shorten_entry(entry, size),), batch.origins)
-                again = self._send(shorter.request(), until)
+                again = self._send(self._encoded(shorter), until)
                 if isinstance(again, str):
                     return _stop(outcome, "retry", again)
                 if again.answer.accepted:
@@ -134,6 +136,9 @@ class OTLPSink:
                     return True
         _refuse(outcome, entry, f"{reply.status} {reply.answer.message}".strip())
         return self._accepted or outcome.rejected < _SUSPICIOUS
+
+    def _encoded(self, batch: Batch) -> bytes:
+        return (batch.translated(as_local_root) if self.config.local_roots else batch).request()
 
     def _send(self, body: bytes, until: float) -> _Reply | str:
         """Send a request; return the reply, or what was wrong with the connection."""

@@ -19,6 +19,7 @@ from lucidic.errors import ConfigurationError
 
 
 TRACES_PATH: Final = "v1/traces"
+_MLFLOW: Final = "x-mlflow-experiment-id"
 _VARIABLE: Final = "OTEL_EXPORTER_OTLP_"
 
 
@@ -36,6 +37,8 @@ class OTLPConfig:
     """File of the certificates that are trusted, instead of the system's."""
     client_certificate: str | None = None
     client_key: str | None = None
+    local_roots: bool = False
+    """Whether a span whose parent is in a process without sessions is sent as a root."""
 
     @property
     def name(self) -> str:
@@ -54,6 +57,7 @@ def otlp_config(
     ``endpoint``, then ``LUCIDIC_OTLP_ENDPOINT``, then ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` (used as it is), then
     ``OTEL_EXPORTER_OTLP_ENDPOINT``. To all but the third ``/v1/traces`` is added if it is missing. Headers, timeout,
     compression and certificates come from the other standard variables, a ``…_TRACES_…`` one first.
+    ``LUCIDIC_OTLP_LOCAL_ROOTS`` is false by default, and true for MLflow, which its header shows.
 
     Raises:
         ConfigurationError: The endpoint is no http address, or a variable holds what cannot be used.
@@ -72,15 +76,25 @@ def otlp_config(
         raise ConfigurationError(
             f"The OTLP endpoint {address!r} is no http address. Give one such as 'http://localhost:4318'."
         )
+    sent = {**_parse_headers(standard("HEADERS")), **(headers or {})}
     return OTLPConfig(
         endpoint=address,
-        headers={**_parse_headers(standard("HEADERS")), **(headers or {})},
+        headers=sent,
         timeout=_seconds(standard("TIMEOUT")),
         gzip=_compression(standard("COMPRESSION"), address),
         certificate=standard("CERTIFICATE") or None,
         client_certificate=standard("CLIENT_CERTIFICATE") or None,
         client_key=standard("CLIENT_KEY") or None,
+        local_roots=_local_roots(environment.get("LUCIDIC_OTLP_LOCAL_ROOTS", ""), sent),
     )
+
+
+def _local_roots(text: str, headers: Mapping[str, str]) -> bool:
+    word = text.strip().lower()
+    if word not in ("", "true", "false"):
+        raise ConfigurationError(f"LUCIDIC_OTLP_LOCAL_ROOTS is {text!r}. It can be 'true' or 'false'.")
+    # MLflow shows a trace without a root as running for ever.
+    return word == "true" or (not word and _MLFLOW in {name.lower() for name in headers})
 
 
 def _with_path(base: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -30,6 +30,11 @@ class Batch:
     def origin(self, entry: SpanEntry) -> Origin:
         """Return where a span comes from."""
         return self.origins.get(entry.origin, UNKNOWN_ORIGIN)
+
+    def translated(self, change: Callable[[SpanEntry], SpanEntry]) -> Batch:
+        """Return a batch whose spans are changed."""
+        items = tuple(change(item) if isinstance(item, SpanEntry) else item for item in self.items)
+        return Batch(items, self.origins)
 
     def request(self) -> bytes:
         """Encode the spans as an OTLP ``ExportTraceServiceRequest``."""

@@ -22,6 +22,7 @@ from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._put import plain
+from lucidic._spans._roots import mark_local_root, tell_root
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
 from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
 
@@ -124,7 +125,11 @@ class StampProcessor(SpanProcessor):
             if has_tokens(attributes) and counted_above(state):
                 span = _copy(span, attributes=without_tokens(attributes))
             privacy = state.privacy or self._privacy()
-            self._recorder.span_ended(_private_copy(span, state.masked, privacy) if privacy.active else span)
+            if privacy.active:
+                span = _private_copy(span, state.masked, privacy)
+            if state.parent is not None:
+                tell_root(plain(span.attributes), state)
+            self._recorder.span_ended(span)
         except Exception as error:  # noqa: BLE001  # the guard's: nothing reaches the caller
             swallow("on_end", error)
 
@@ -181,6 +186,8 @@ class StampProcessor(SpanProcessor):
         state.provisional = plan.provisional
         remember(span, state)
         self._open[span.context.span_id] = state
+        if plan.parent is None:
+            mark_local_root(span, context)
         if not plan.stamped:
             own = plain(span.attributes)
             kind = own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)

@@ -1,0 +1,70 @@
+"""The root of a turn where it is not ours: an HTTP server's span, a job's, a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from openinference.semconv.trace import OpenInferenceSpanKindValues as Kind
+from openinference.semconv.trace import SpanAttributes
+from opentelemetry import baggage
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from lucidic._spans._attributes import LOCAL_ROOT, SESSION_ID
+from lucidic._spans._put import plain
+from lucidic._spans._state import SpanState, is_open
+
+
+_KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
+_TURNS: Final = frozenset({Kind.AGENT.value, Kind.CHAIN.value, Kind.LLM.value})
+"""Kinds whose words are a user's and an answer's."""
+_INPUT: Final = (SpanAttributes.INPUT_VALUE, SpanAttributes.INPUT_MIME_TYPE)
+_OUTPUT: Final = (SpanAttributes.OUTPUT_VALUE, SpanAttributes.OUTPUT_MIME_TYPE)
+
+
+def mark_local_root(span: Span, context: Context) -> None:
+    """Mark a span that a proxy, a browser or a service without sessions called for.
+
+    Such a parent never reaches the backends that show conversations, and without a root they show no turn. Who has
+    sessions sends the id along, in W3C's baggage.
+    """
+    parent = span.parent
+    if parent is not None and parent.is_remote and not baggage.get_baggage(SESSION_ID, context):
+        span.set_attribute(LOCAL_ROOT, True)
+
+
+def tell_root(attributes: Mapping[str, Any], state: SpanState) -> None:
+    """Give a plain root the words of a run that ended below it: of a trace, backends show its root's.
+
+    The first run's input and the last one's output; what the root says itself stays.
+
+    Args:
+        attributes: Of the run's span, masked.
+        state: The run's.
+    """
+    root = state.parent
+    if root is None or attributes.get(_KIND) not in _TURNS:
+        return
+    while _KIND not in (said := _attributes_of(root)):
+        if root.parent is None:
+            break
+        root = root.parent
+    else:
+        return  # the run is a part of another one
+    if not is_open(root.span):
+        return
+    told: dict[str, Any] = {}
+    for keys in (_INPUT, _OUTPUT):
+        value = attributes.get(keys[0])
+        ours = keys[0] in root.masked
+        if value is not None and (keys[0] not in said or (ours and keys is _OUTPUT)):
+            told |= {key: attributes[key] for key in keys if key in attributes}
+    if told:
+        root.masked.update(told)  # before it is masked once more
+        root.span.set_attributes(told)
+
+
+def _attributes_of(state: SpanState) -> Mapping[str, Any]:
+    span = state.span
+    return plain(span.attributes) if isinstance(span, ReadableSpan) else {}
