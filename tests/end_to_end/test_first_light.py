@@ -80,8 +80,8 @@ def test_a_demo_that_is_killed_leaves_every_finished_span_readable(lucidic):
     assert "died" == document["session"]["state"]
 
 
-def test_an_unwritable_home_costs_one_log_line_and_no_span(lucidic, tmp_path):
-    """With a home that cannot be written the program runs on, says so once, and keeps its spans in memory."""
+def test_an_unwritable_home_stops_nothing_and_is_said(lucidic, tmp_path):
+    """With a home that cannot be written spans are kept in memory; one line says so, one at exit what is lost."""
     (tmp_path / "home").write_text("a file, not a folder")
     ran = lucidic(
         "-c",
@@ -96,8 +96,9 @@ def test_an_unwritable_home_costs_one_log_line_and_no_span(lucidic, tmp_path):
 
     assert 0 == ran.returncode, ran.stderr
     assert "done 20" in ran.stdout
-    assert 1 == len(ran.stderr.splitlines())
-    assert "cannot be written" in ran.stderr
+    running, at_exit = ran.stderr.splitlines()
+    assert "cannot be written" in running
+    assert "only in memory is lost now" in at_exit
 
 
 def test_asking_for_what_is_not_there_is_a_clear_error(lucidic):
