@@ -11,6 +11,8 @@ from lucidic_adapters.langchain._runs import Run
 
 _AGENT: Final = "langchain_create_agent"
 """``ls_integration`` of the runs of ``langchain.agents.create_agent`` (langchain 1.0)."""
+_AGENT_MAKERS: Final = ("langchain.agents.factory", "langgraph.prebuilt.chat_agent_executor")
+_MODEL_NODES: Final = ("model", "agent")
 _GRAPH: Final = "langgraph"
 _OWN_KINDS: Final = {"prompt": "PROMPT", "retriever": "RETRIEVER", "tool": "TOOL"}
 _INTERNAL_TAGS: Final = (
@@ -27,12 +29,26 @@ _RETRY: Final = "retry:attempt:"
 RETRY_ATTEMPT: Final = "lucidic.retry.attempt"
 
 
-def chain_kind(run_type: str | None, metadata: Mapping[str, Any], parent: Run | None) -> str:
+def is_agent(graph: Any) -> bool:
+    """Tell whether a graph was made by ``create_agent`` or ``create_react_agent``: by whose code its model node is."""
+    for name in _MODEL_NODES:
+        node = graph.nodes.get(name)
+        code = getattr(getattr(node, "bound", None), "func", None)
+        if getattr(code, "__module__", None) in _AGENT_MAKERS:
+            return True
+    return False
+
+
+def chain_kind(
+    run_type: str | None, metadata: Mapping[str, Any], parent: Run | None, *, told: bool = False
+) -> str:
     """Return the OpenInference kind of a chain run.
 
-    An agent is a run that ``create_agent`` marks, where the mark or the agent's name begins: not a
-    run with "agent" in its name.
+    An agent is a run of a graph that is an agent's (``told``), or one that ``create_agent`` marks, where
+    the mark or the agent's name begins: not a run with "agent" in its name.
     """
+    if told:
+        return "AGENT"
     if metadata.get("ls_integration") == _AGENT:
         above = parent
         if above is None or above.integration != _AGENT or above.agent != metadata.get("lc_agent_name"):

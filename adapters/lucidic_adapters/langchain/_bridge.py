@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 
 from lucidic_adapters.langchain import _bridge_calls as calls
-from lucidic_adapters.langchain._bridge_cell import claim
+from lucidic_adapters.langchain._bridge_cell import awaits, claim
+from lucidic_adapters.langchain._events import EventCallbacks
 from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
 from lucidic_adapters.langchain._sessions import Carrier
 
@@ -30,7 +31,7 @@ from lucidic_adapters.langchain._sessions import Carrier
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["claim", "install", "lifecycle", "uninstall"]
+__all__ = ["awaits", "claim", "install", "lifecycle", "uninstall"]
 
 logger = logging.getLogger("lucidic")
 _lock = threading.Lock()
@@ -84,8 +85,6 @@ def _patch(target: str, name: str, wrap: Callable[[Any], Any], *, required: bool
             _moved(target, name)
         return
     ours = wrap(original)
-    if ours is original:
-        return  # nothing to mend here
     setattr(owner, name, ours)
     _patched.append((owner, name, original, ours))
 
@@ -177,25 +176,17 @@ def _graph_callbacks(original: Callable[..., Any]) -> Callable[..., Any]:
     return configure
 
 
-_AGENT_MARKS: Final = ("ls_integration", "lc_agent_name")
-
-
-def _graph_config(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep the marks of an agent's graph where its call has metadata too: langgraph 1.1 forgets them there."""
-    marks = {"metadata": dict.fromkeys(_AGENT_MARKS, "")}
-    if _AGENT_MARKS[0] in original(marks, {"metadata": {"own": ""}})["metadata"]:
-        return original
+def _group_callbacks(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep our handler of a chain group's own manager, which LangChain drops where LangSmith is off."""
 
     @wraps(original)
-    def ensure_config(*configs: Any) -> Any:
-        found = original(*configs)
-        own = (configs[0] or {}).get("metadata") if configs else None
-        if own and any(name in own for name in _AGENT_MARKS):
-            marks = {name: own[name] for name in _AGENT_MARKS if name in own}
-            found["metadata"] = {**marks, **found["metadata"]}  # a new one: this may be the caller's
+    def trace_callbacks(*args: Any, callback_manager: Any = None, **kwargs: Any) -> Any:
+        found = original(*args, callback_manager=callback_manager, **kwargs)
+        if found is None and callback_manager is not None:
+            return [known for known in callback_manager.handlers if isinstance(known, EventCallbacks)] or None
         return found
 
-    return ensure_config
+    return trace_callbacks
 
 
 _PREGEL: Final = "langgraph.pregel.main:Pregel"
@@ -203,7 +194,6 @@ _STREAMS: Final = (
     *(f"{_RUNNABLES}.base:Runnable{kind}" for kind in ("", "Sequence", "Parallel", "Generator", "Lambda")),
     f"{_RUNNABLES}.base:RunnableBindingBase",
     f"{_RUNNABLES}.fallbacks:RunnableWithFallbacks",
-    _PREGEL,
 )
 _EVENT_STREAMS: Final = (f"{_RUNNABLES}.base:Runnable", f"{_RUNNABLES}.base:RunnableBindingBase", _PREGEL)
 
@@ -213,6 +203,7 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_CONFIG, "_get_langsmith_inheritable_metadata_from_config", _configurable, False),
     ("langgraph._internal._config", "_get_tracing_metadata_defaults", _configurable, False),
     ("langchain_core.callbacks.manager", "_configure", _configure, True),
+    (f"{_CORE}.tracers.context", "_get_trace_callbacks", _group_callbacks, False),
     (_CONFIG, "_merge_metadata_dicts", _merge_metadata, False),
     (f"{_RUNNABLES}.base:RunnableSequence", "batch", calls.sync_carrier, True),
     (f"{_RUNNABLES}.base:RunnableSequence", "abatch", calls.async_carrier, True),
@@ -241,8 +232,8 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_MANAGER, "on_chain_start", calls.chain_start, True),
     (_MANAGER, "on_llm_start", calls.text_start, True),
     *((place, name, calls.late_stream, False) for place in _STREAMS for name in ("stream", "astream")),
+    *((_PREGEL, name, calls.graph_stream, False) for name in ("stream", "astream")),
     *((place, "astream_events", calls.late_stream, False) for place in _EVENT_STREAMS),
-    ("langgraph.pregel.main", "ensure_config", _graph_config, False),
     ("langgraph.callbacks", "_configure_graph_callbacks", _graph_callbacks, False),
 )
 """What is wrapped: where it is, how, and whether its absence is worth a warning."""

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from opentelemetry import context as otel_context
 
+from lucidic_adapters.langchain._agents import is_agent
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
 from lucidic_adapters.langchain._bridge_streams import AsyncSteps, StreamFunction, SyncSteps, late
 from lucidic_adapters.langchain._runs import RUNS, Run
@@ -109,17 +110,24 @@ def _cell_with(run: Run) -> Cell:
 
 def sync_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a model's ``stream``."""
-    return StreamFunction(original, lambda steps: late(SyncSteps(steps, Cell("LLM", enters=True))))
+    return StreamFunction(original, lambda steps, _: late(SyncSteps(steps, Cell("LLM", enters=True))))
 
 
 def async_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a model's ``astream``."""
-    return StreamFunction(original, lambda steps: late(AsyncSteps(steps, Cell("LLM", enters=True))))
+    return StreamFunction(original, lambda steps, _: late(AsyncSteps(steps, Cell("LLM", enters=True))))
 
 
 def late_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap what makes a stream, which may be begun after the block in which it was made."""
-    return StreamFunction(original, late)
+    return StreamFunction(original, lambda steps, _: late(steps))
+
+
+def graph_stream(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a graph's stream, by which it is invoked too: an agent's graph says that its run is an agent's."""
+    return StreamFunction(
+        original, lambda steps, graph: late(steps, Cell("AGENT") if is_agent(graph) else None)
+    )
 
 
 def sync_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

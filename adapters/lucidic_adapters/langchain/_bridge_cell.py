@@ -35,6 +35,12 @@ class Cell:
 cell_here: Final[ContextVar[Cell | None]] = ContextVar("lucidic_langchain_cell", default=None)
 
 
+def awaits(kind: str) -> bool:
+    """Tell whether the call around this callback said that the run which starts is of that kind."""
+    cell = cell_here.get()
+    return cell is not None and cell.kind == kind and not cell.runs
+
+
 def claim(run: Run) -> None:
     """Tell the wrapped call around this callback that ``run`` is its run."""
     cell = cell_here.get()

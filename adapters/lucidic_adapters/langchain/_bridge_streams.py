@@ -122,21 +122,32 @@ class AsyncSteps(_Steps, AsyncIterator[Any]):
 
 
 class _Late:
-    """A stream that was made inside a block and may be begun after it: its first step, where the run starts,
-    sees what the block bound, unless another one binds a session there.
+    """A stream whose first step, where its run starts, is told something: the block that it was made in, which
+    may be left by then (another block around that step is nearer), and what runs, by a cell.
     """
 
-    def __init__(self, steps: Any, block: dict[str, Any]) -> None:
+    def __init__(self, steps: Any, block: dict[str, Any], cell: Cell | None) -> None:
         self._steps = steps
-        self._block: dict[str, Any] | None = block
+        self._block = block
+        self._cell = cell
+        self._begun = False
 
-    def _enter(self) -> Context | None:
-        block, self._block = self._block, None
-        if not block or block_here():
-            return None
-        outer = otel_context.get_current()
-        otel_context.attach(Context({**outer, **block}))
-        return outer
+    def _enter(self) -> tuple[Context | None, Cell | None]:
+        self._begun = True
+        outer, before = None, cell_here.get()
+        if self._block and not block_here():
+            outer = otel_context.get_current()
+            otel_context.attach(Context({**outer, **self._block}))
+        if self._cell is not None:
+            cell_here.set(self._cell)
+        return outer, before
+
+    def _leave(self, left: tuple[Context | None, Cell | None]) -> None:
+        outer, before = left
+        if outer is not None:
+            restore(outer)
+        if self._cell is not None:
+            cell_here.set(before)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._steps, name)
@@ -149,12 +160,13 @@ class LateSteps(_Late, Iterator[Any]):
         return self
 
     def __next__(self) -> Any:
-        outer = None if self._block is None else self._enter()
+        if self._begun:
+            return next(self._steps)
+        left = self._enter()
         try:
             return next(self._steps)
         finally:
-            if outer is not None:
-                restore(outer)
+            self._leave(left)
 
 
 class LateAsyncSteps(_Late, AsyncIterator[Any]):
@@ -164,27 +176,29 @@ class LateAsyncSteps(_Late, AsyncIterator[Any]):
         return self
 
     async def __anext__(self) -> Any:
-        outer = None if self._block is None else self._enter()
+        if self._begun:
+            return await self._steps.__anext__()
+        left = self._enter()
         try:
             return await self._steps.__anext__()
         finally:
-            if outer is not None:
-                restore(outer)
+            self._leave(left)
 
 
-def late(steps: Any) -> Any:
-    """Return a stream that remembers the block in which it was made; itself where none binds a session."""
-    if otel_context.get_current().get(RUN_KEY) is not None or not (block := block_here()):
+def late(steps: Any, cell: Cell | None = None) -> Any:
+    """Return a stream that tells its first step what is to be known there; itself where that is nothing."""
+    block = {} if otel_context.get_current().get(RUN_KEY) is not None else block_here()
+    if not block and cell is None:
         return steps
     if hasattr(steps, "__anext__"):
-        return LateAsyncSteps(steps, block)
-    return LateSteps(steps, block) if hasattr(steps, "__next__") else steps
+        return LateAsyncSteps(steps, block, cell)
+    return LateSteps(steps, block, cell) if hasattr(steps, "__next__") else steps
 
 
 class StreamFunction:
     """A wrapped generator function that still looks like one: LangChain asks ``inspect`` what a function is."""
 
-    def __init__(self, original: Callable[..., Any], wrap: Callable[[Any], Any]) -> None:
+    def __init__(self, original: Callable[..., Any], wrap: Callable[[Any, Any], Any]) -> None:
         functools.update_wrapper(self, original)
         self._original = original
         self._wrap = wrap
@@ -195,4 +209,4 @@ class StreamFunction:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._wrap(self._original(*args, **kwargs))
+        return self._wrap(self._original(*args, **kwargs), args[0])

@@ -183,7 +183,8 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
         with GUARD:
             name = run_name(name, serialized, "chain")
             parent = RUNS.get(parent_run_id)
-            kind = _agents.chain_kind(run_type, _EMPTY if metadata is None else metadata, parent)
+            known = _EMPTY if metadata is None else metadata
+            kind = _agents.chain_kind(run_type, known, parent, told=_bridge.awaits("AGENT"))
 
             def facts(run: Run, known: Mapping[str, Any]) -> dict[str, Any]:
                 found = describe(run, name, known, tags)

@@ -63,8 +63,8 @@ class Request:
             key: value for key, value in given.items() if value is not None and key not in _NOT_PARAMETERS
         }
         schema = (options or {}).get("ls_structured_output_format")
-        if schema and "response_format" not in self.parameters:
-            self.parameters["response_format"] = schema
+        if schema and isinstance(self.parameters.get("response_format"), type | None):
+            self.parameters["response_format"] = schema  # in words: LangChain's own may be the user's class
         self.tools = [*_tools(given.get("tools")), *_tools(given.get("functions"))]
 
 

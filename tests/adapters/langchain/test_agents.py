@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langgraph.graph import START, StateGraph
+from langchain_core.tools import InjectedToolCallId, tool
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, Send
+from opentelemetry.trace import StatusCode
 
 from lucidic.testing import assert_openinference
 from lucidic_adapters.langchain._io import words_in, words_out
@@ -27,6 +32,90 @@ def test_agent_of_any_name(lc, config, tree):
     assert span.attributes["graph.node.id"] == "bob"
     assert span.attributes["input.value"] == "hello"
     assert span.attributes["output.value"] == "hi"
+
+
+def test_agent_called_with_metadata(lc, config, tree):
+    """An agent is one also where the call brings metadata of its own."""
+    agent = _agent(lc, "bob", ["hi"])
+    agent.invoke({"messages": [("user", "hello")]}, {**config, "metadata": {"thread_id": "t-1"}})
+    assert tree.one("AGENT").attributes["agent.name"] == "bob"
+
+
+@pytest.mark.filterwarnings("ignore::langgraph.warnings.LangGraphDeprecatedSinceV10")
+async def test_react_agent(lc, config, tree):
+    """``create_react_agent`` of langgraph is one AGENT; its node of that name is none."""
+    from langgraph.prebuilt import create_react_agent
+
+    agent = create_react_agent(
+        lc.chat(lc.calling(("look", {"key": "a"}, "c1")), "hi"), [lc.Tool()], name="bob"
+    )
+    agent.invoke({"messages": [("user", "hello")]}, config)
+    await agent.ainvoke({"messages": [("user", "hello")]}, config)
+    assert [span.attributes["agent.name"] for span in tree.of_kind("AGENT")] == ["bob", "bob"]
+    assert {span.attributes["output.value"] for span in tree.of_kind("AGENT")} == {"hi"}
+
+
+def test_hand_over_between_agents(lc, config, captured, tree):
+    """Agents that are nodes of a graph, handing over by a tool's command, are AGENTs of one trace without errors."""
+
+    @tool
+    def to_billing(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command:
+        """Hand over."""
+        done = ToolMessage("handed over", tool_call_id=tool_call_id)
+        return Command(goto="billing", graph=Command.PARENT, update={"messages": [done]})
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("front", _agent(lc, "front", [lc.calling(("to_billing", {}, "c1"))], [to_billing]))
+    graph.add_node("billing", _agent(lc, "billing", ["refunded"]))
+    graph.add_edge(START, "front")
+    answer = graph.compile(name="office").invoke({"messages": [("user", "hello")]}, config)
+    assert answer["messages"][-1].content == "refunded"
+    agents = sorted(tree.of_kind("AGENT"), key=lambda span: span.start_time)
+    assert [span.attributes["agent.name"] for span in agents] == ["front", "billing"]
+    assert [tree.parent(span).attributes["graph.node.name"] for span in agents] == ["front", "billing"]
+    assert not [span.name for span in captured.spans if span.status.status_code is StatusCode.ERROR]
+    assert len(tree.traces()) == 1
+
+
+def test_sent_copies(lc, config, tree):
+    """Each copy of a node that ``Send`` starts is a node of its own, of the same name."""
+    graph = StateGraph(dict).add_node("copy", lambda _: None)
+    graph.add_conditional_edges(START, lambda _: [Send("copy", {"n": 1}), Send("copy", {"n": 2})])
+    graph.compile(name="graph").invoke({"a": 1}, config)
+    copies = [span.attributes for span in tree.spans if span.name == "copy"]
+    assert {found["graph.node.name"] for found in copies} == {"copy"}
+    assert len({found["graph.node.id"] for found in copies}) == 2
+    assert {found["graph.node.parent_id"] for found in copies} == {"graph"}
+
+
+def test_middleware(lc, config, captured, tree):
+    """Middleware of an agent is below it, and the user's spans below the middleware that opened them."""
+    from langchain.agents.middleware import AgentMiddleware
+
+    class Watching(AgentMiddleware):
+        def before_model(self, state, runtime):
+            lc.user("in-before")
+
+        def wrap_model_call(self, request, handler):
+            lc.user("in-wrap")
+            return handler(request)
+
+        def wrap_tool_call(self, request, handler):
+            lc.user("in-tool-wrap")
+            return handler(request)
+
+    agent = create_agent(
+        lc.chat(lc.calling(("look", {"key": "a"}, "c1")), "hi"),
+        [lc.Tool()],
+        name="bob",
+        middleware=[Watching()],
+    )
+    agent.invoke({"messages": [("user", "hello")]}, config)
+    assert set(tree.names_above("in-before")) == {"Watching.before_model"}
+    assert set(tree.names_above("in-wrap")) == {"model"}
+    assert tree.names_above("in-tool-wrap") == ["tools"]
+    assert len(tree.of_kind("AGENT")) == 1
+    assert len(tree.traces()) == 1
 
 
 def test_agents_without_names(lc, config, tree):
@@ -50,8 +139,6 @@ def test_node_named_agent(lc, config, tree):
 @pytest.mark.parametrize("boss", ["boss", None])
 def test_subagents(lc, config, tree, boss):
     """An agent with a name inside an agent's tool is an AGENT of its own, below the tool."""
-    from langchain_core.tools import tool
-
     helper = _agent(lc, "helper", ["helped"])
 
     @tool
@@ -159,7 +246,6 @@ def test_words_of_the_answer(given, words):
 
 def test_openinference(lc, config, captured):
     """A session's spans of every kind pass the validator."""
-    from langchain_core.tools import tool
 
     @tool
     def search(query: str) -> str:

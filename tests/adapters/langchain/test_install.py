@@ -7,7 +7,7 @@ import logging
 import threading
 
 import pytest
-from langchain_core.callbacks import CallbackManager
+from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackHandler, CallbackManager
 from langchain_core.callbacks.manager import atrace_as_chain_group, trace_as_chain_group
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableLambda
@@ -41,6 +41,8 @@ def test_the_same_spans(lc, everywhere, tree, captured):
     chain.invoke("x")
     globally = shape()
     chain.invoke("x", {"callbacks": [LucidicHandler()]})
+    assert shape() == globally
+    chain.invoke("x", {"callbacks": [LucidicHandler(), LucidicHandler()]})
     assert shape() == globally
     assert len(globally) == 4
 
@@ -87,10 +89,25 @@ async def test_asynchronous_chain_group(lc, everywhere, tree):
 
 
 def test_chain_group_with_its_own_manager(lc, handler, tree):
-    """LangChain drops a group's explicit manager; the runs inside are traced all the same."""
+    """A group with a manager of its own, which LangChain drops, is a span of the handler in it."""
     with trace_as_chain_group("group", CallbackManager([handler])) as manager:
-        lc.chat().invoke("x", {"callbacks": [handler, *manager.handlers]})
+        lc.chat().invoke("x", {"callbacks": manager})
+    assert tree.names_above("Chat") == ["group"]
     assert len(tree.of_kind("LLM")) == 1
+
+
+async def test_asynchronous_chain_group_with_its_own_manager(lc, handler, tree):
+    """The same in asynchronous code; other handlers are dropped as LangChain drops them."""
+    heard = []
+
+    class Other(BaseCallbackHandler):
+        def on_chain_start(self, *args, **kwargs):
+            heard.append(args)
+
+    async with atrace_as_chain_group("group", AsyncCallbackManager([Other(), handler])) as manager:
+        await lc.chat().ainvoke("x", {"callbacks": manager})
+    assert tree.names_above("Chat") == ["group"]
+    assert heard == []
 
 
 def test_options():

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain_core.tools import tool
-from opentelemetry import trace
+from opentelemetry import propagate, trace
+from pydantic import BaseModel
 
 from lucidic.testing import Reply, ScriptedServer, ToolCall, Usage, assert_openinference, session_id_of
 
@@ -131,23 +132,32 @@ def test_error(api, config, tree):
 
 
 class Client(httpx.Client):
-    """A client that opens a span for its request and says whose child it is, as instrumentations do."""
+    """A client that tells the server whose request it is, from inside a span of its own, as instrumentations do."""
 
     def send(self, request, **kwargs):
-        with trace.get_tracer("http").start_as_current_span("http") as span:
-            request.headers["traceparent"] = f"00-{span.get_span_context().trace_id:032x}-x-01"
+        propagate.inject(request.headers, setter=SETTER)
+        with trace.get_tracer("http").start_as_current_span("http"):
             return super().send(request, **kwargs)
 
 
 class AsyncClient(httpx.AsyncClient):
     async def send(self, request, **kwargs):
+        propagate.inject(request.headers, setter=SETTER)
         with trace.get_tracer("http").start_as_current_span("http"):
             return await super().send(request, **kwargs)
 
 
+class _Setter:
+    def set(self, carrier, key, value):
+        carrier[key] = value
+
+
+SETTER = _Setter()
+
+
 @pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
 async def test_client_spans(config, tree, how):
-    """An instrumented HTTP client's span is a child of the model call, however it is called."""
+    """An HTTP client's span is a child of the model call, which the server hears of, however it is called."""
     with ScriptedServer([ANSWER]) as server, Client() as client:
         async with AsyncClient() as asynchronous:
             model = _model("chat", server, http_client=client, http_async_client=asynchronous)
@@ -160,4 +170,33 @@ async def test_client_spans(config, tree, how):
             else:
                 async for _ in model.astream("x", config):
                     pass
+        (request,) = server.requests
     assert tree.kinds_above("http") == ["LLM"]
+    _, trace_id, span_id, _ = request.headers["traceparent"].split("-")
+    context = tree.one("LLM").context
+    assert (int(trace_id, 16), int(span_id, 16)) == (context.trace_id, context.span_id)
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_structured_output(config, tree, method):
+    """The structure that an answer must have is told with the parameters, whichever way it is asked for."""
+    call = ToolCall("Person", {"name": "Ann", "age": 7}, id="call_1")
+    text = json.dumps({"name": "Ann", "age": 7})
+    reply = Reply(tool_calls=(call,)) if method == "function_calling" else Reply(text=text)
+    with ScriptedServer([reply]) as server:
+        asking = _model("chat", server).with_structured_output(Person, method=method)
+        assert asking.invoke("Who?", config) == Person(name="Ann", age=7)
+    found = tree.one("LLM").attributes
+    assert "Person" in found["llm.invocation_parameters"]
+    assert '"age"' in found["llm.invocation_parameters"]
+    if method == "function_calling":
+        assert found["llm.tools.0.tool.name"] == "Person"
+    (root,) = [span for span in tree.spans if span.parent is None]
+    assert json.loads(root.attributes["output.value"]) == {"name": "Ann", "age": 7}
