@@ -54,10 +54,10 @@ _REASONS: Final = {"max_output_tokens": "length"}
 def response(work: Work, data: Any) -> Attributes:
     """Describe a call of the Responses API (``ResponseSpanData``)."""
     frame = locals_of(MODEL_CALL, anyones=True)
-    given_answer = get(data, "response")
+    given_answer = getattr(data, "response", None)
     answer = fields_of(given_answer)
     shown = _shows_data(work, frame)
-    given = get(data, "input")
+    given = getattr(data, "input", None)
     if given is None and shown:
         given = frame.get("input")
     instructions = answer.get("instructions") or (frame.get("system_instructions") if shown else None)

@@ -23,17 +23,22 @@ from lucidic.adapterkit import (
 
 
 _ABSENT: Final = object()
+_NO_FIELDS: Final[Mapping[str, Any]] = {}
 
 
 def get(item: object, name: str, default: Any = None) -> Any:
     """Read a field of a typed object or of a mapping."""
     if type(item) is dict:  # most are, and asking for a Mapping takes ten times as long
         return item.get(name, default)
-    held = getattr(item, "__dict__", None)
-    if held is not None and name in held:
+    try:
+        held = item.__dict__
+    except AttributeError:
+        held = _NO_FIELDS
+    if name in held:
         return held[name]
-    if hasattr(item, "__pydantic_extra__"):  # its own look for what is not there words an error each time
-        more = item.__pydantic_extra__
+    if "__pydantic_fields__" in type(item).__dict__:
+        # Pydantic words an error for each field that is not there.
+        more = item.__pydantic_extra__  # type: ignore[attr-defined]
         return default if more is None else more.get(name, default)
     found = getattr(item, name, _ABSENT)
     if found is _ABSENT:
@@ -138,22 +143,23 @@ def usage_of(usage: object) -> Usage | None:
     """Return token counts of a response, a chat completion or a span's usage."""
     if not usage:
         return None
-    read, written = get(usage, "input_tokens"), get(usage, "output_tokens")
-    details_in = get(usage, "input_tokens_details") or get(usage, "prompt_tokens_details")
-    details_out = get(usage, "output_tokens_details") or get(usage, "completion_tokens_details")
-    prompt = get(usage, "prompt_tokens") if read is None else read
-    completion = get(usage, "completion_tokens") if written is None else written
+    told = fields_of(usage)
+    read, written = told.get("input_tokens"), told.get("output_tokens")
+    read_as = fields_of(told.get("input_tokens_details") or told.get("prompt_tokens_details"))
+    written_as = fields_of(told.get("output_tokens_details") or told.get("completion_tokens_details"))
+    prompt = told.get("prompt_tokens") if read is None else read
+    completion = told.get("completion_tokens") if written is None else written
     if prompt is None and completion is None:
         return None
     return Usage(
         prompt=prompt,
         completion=completion,
-        total=get(usage, "total_tokens"),
-        cache_read=get(details_in, "cached_tokens", get(usage, "cached_input_tokens")),
-        cache_write=get(details_in, "cache_write_tokens", get(usage, "cache_write_input_tokens")),
-        reasoning=get(details_out, "reasoning_tokens"),
-        audio_in=get(details_in, "audio_tokens"),
-        audio_out=get(details_out, "audio_tokens"),
+        total=told.get("total_tokens"),
+        cache_read=read_as.get("cached_tokens", told.get("cached_input_tokens")),
+        cache_write=read_as.get("cache_write_tokens", told.get("cache_write_input_tokens")),
+        reasoning=written_as.get("reasoning_tokens"),
+        audio_in=read_as.get("audio_tokens"),
+        audio_out=written_as.get("audio_tokens"),
     )
 
 

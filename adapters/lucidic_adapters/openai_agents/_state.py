@@ -16,6 +16,7 @@ from lucidic_adapters.openai_agents._history import History
 from lucidic_adapters.openai_agents._sessions import RunCall
 
 
+_STOPS: Final = (asyncio.CancelledError, GeneratorExit)
 _SWEEP_AT: Final = 1024
 TRACE: Final = "trace"
 """The kind of a workflow's root; all other kinds are the SDK's own (``span_data.type``)."""
@@ -144,4 +145,4 @@ class OpenSpans:
 
 def is_cancellation(error: BaseException | None) -> bool:
     """Tell whether an exception says that the work was stopped, not that it failed."""
-    return isinstance(error, asyncio.CancelledError | GeneratorExit)
+    return error is not None and isinstance(error, _STOPS)

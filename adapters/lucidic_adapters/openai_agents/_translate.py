@@ -64,15 +64,18 @@ def words_of(given: object) -> str | None:
 
 def started(data: object, parent: Work | None) -> tuple[str, str, Attributes]:
     """Return the type, the name and the first attributes of a span that starts."""
-    kind = str(get(data, "type") or "custom")
-    name = get(data, "name")
+    kind = str(getattr(data, "type", None) or "custom")
+    name = getattr(data, "name", None)
     attributes: Attributes = {}
     if kind == "agent":
         attributes = agent_attributes(name) | _graph(str(name), parent)
     elif kind == "turn":
-        agent = get(data, "agent_name")
-        attributes = {"openai_agents.turn": get(data, "turn"), "openai_agents.agent": agent}
-        name = f"turn {get(data, 'turn')}"
+        number = getattr(data, "turn", None)
+        attributes = {
+            "openai_agents.turn": number,
+            "openai_agents.agent": getattr(data, "agent_name", None),
+        }
+        name = f"turn {number}"
     elif kind == TASK:
         name = f"run {name}" if name else "run"
     elif kind == "function":
@@ -114,8 +117,8 @@ def _run(_work: Work, data: Any) -> Attributes:
 
 def _used(data: object) -> Attributes:
     """Keep sums of tokens under keys of ours: under OpenInference's they would be counted twice."""
-    usage = get(data, "usage")
-    if not isinstance(usage, Mapping):
+    usage = getattr(data, "usage", None)
+    if not usage or not isinstance(usage, Mapping):
         return {}
     return {f"openai_agents.usage.{name}": value for name, value in usage.items() if isinstance(value, int)}
 

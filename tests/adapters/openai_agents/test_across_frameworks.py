@@ -34,7 +34,7 @@ def langchain():
 
 
 async def test_a_run_inside_a_langchain_runnable(traced, scripted, langchain):
-    """The runnable's thread id is the session of the run inside it."""
+    """The runnable's thread id is the session of the run inside it, and the run lies below the runnable."""
     agent = scripted().agent()
 
     async def ask(words):
@@ -43,6 +43,9 @@ async def test_a_run_inside_a_langchain_runnable(traced, scripted, langchain):
     chain = langchain.RunnableLambda(ask)
     await chain.ainvoke("Hi", config={"metadata": {"thread_id": "t-1"}})
     assert {"t-1"} == sessions(traced)
+    (root,) = [span for span in traced.spans if span.parent is None]
+    assert root.instrumentation_scope.name == "lucidic.langchain"
+    assert all(is_below(traced, span, root) for span in traced.spans)
 
 
 @pytest.mark.parametrize("threaded", [False, True])
