@@ -37,11 +37,11 @@ class _Input:
 
     def __init__(self, instructions: str | None, above: _Input | None = None) -> None:
         self.instructions = instructions
-        self.unplaced = bool(instructions) if above is None else above.unplaced
+        self.unplaced: bool = bool(instructions) if above is None else above.unplaced
         """The instructions wait for a message that is not a system prompt."""
         self.known: list[_Known] = [] if above is None else list(above.known)
         self.flat: dict[str, Any] = {} if above is None else dict(above.flat)
-        self.position = 0 if above is None else above.position
+        self.position: int = 0 if above is None else above.position
         self.last: Message | None = None if above is None else above.last
 
     def begins(self, messages: Sequence[ModelMessage], instructions: str | None) -> bool:
