@@ -55,7 +55,7 @@ def agent(span: FrameworkSpan) -> dict[str, Any]:
     if run is not None:
         words = _messages.words_of_user(run.prompt)
         if words is None:
-            words = _messages.last_words_of_user(run.history)
+            words = _messages.last_words_of_user(run.sent or run.history)
         answer = _output_of(run)
     if answer is None:
         answer = _unpacked(native.get("final_result"))
@@ -139,6 +139,51 @@ def attempt(span: FrameworkSpan) -> dict[str, Any]:
     )
     found |= io_attributes(_asked(last))
     return {**inputs, **found, **_kept(native, ("pydantic_ai.model_request.attempt",))}
+
+
+def decision(span: FrameworkSpan) -> dict[str, Any]:
+    """Describe what a decision model was asked about a state, and what it answered."""
+    native = span.native
+    asked, answered = native.get("gen_ai.request.model"), native.get("gen_ai.response.model")
+    counts = {
+        SpanAttributes.DECISION_TOKEN_COUNT_INPUT: native.get("pydantic_ai.decision.usage.input_tokens"),
+        SpanAttributes.DECISION_TOKEN_COUNT_OUTPUT: native.get("pydantic_ai.decision.usage.output_tokens"),
+    }
+    found = io_attributes(
+        _unpacked(_first(native, "pydantic_ai.decision.state", "pydantic_ai.decision.questions")),
+        _unpacked(native.get("pydantic_ai.decision.answers")),
+    )
+    kept = {key: value for key, value in native.items() if key.startswith("pydantic_ai.decision.")}
+    return {
+        **kept,
+        **found,
+        **{key: count for key, count in counts.items() if count},
+        SpanAttributes.DECISION_MODEL_NAME: answered or asked,
+        SpanAttributes.DECISION_REQUEST_MODEL_NAME: asked,
+        SpanAttributes.DECISION_RESPONSE_MODEL_NAME: answered,
+        SpanAttributes.DECISION_PROVIDER: native.get("gen_ai.provider.name"),
+        **_kept(native, _KEPT_OF_CALL),
+    }
+
+
+def image_generation(span: FrameworkSpan) -> dict[str, Any]:
+    """Describe a request for images; the SDK says how many came and of which type, not what they show."""
+    native = span.native
+    prompt, count = native.get("prompt"), native.get("image_count")
+    usage = Usage(
+        prompt=native.get("gen_ai.usage.input_tokens"), completion=native.get("gen_ai.usage.output_tokens")
+    )
+    found = llm_attributes(
+        provider=native.get("gen_ai.provider.name"),
+        request_model=native.get("gen_ai.request.model"),
+        response_model=native.get("gen_ai.response.model"),
+        input_messages=[] if prompt is None else [Message("user", str(prompt))],
+        invocation_parameters=_unpacked(native.get("image_generation_settings")),
+        usage=usage if usage.prompt or usage.completion else None,
+    )
+    found |= io_attributes(prompt, None if count is None else f"{count} image{'' if count == 1 else 's'}")
+    images = {key: value for key, value in native.items() if key.startswith("image.")}
+    return {**found, **images, **_cost(native), **_kept(native, _KEPT_OF_CALL)}
 
 
 def _asked(last: Message | None) -> str | None:

@@ -13,8 +13,10 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from pydantic_ai import Agent
+from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.embeddings.instrumented import InstrumentedEmbeddingModel
 from pydantic_ai.models.instrumented import InstrumentedModel
 from typing_extensions import override
@@ -39,6 +41,11 @@ try:
 except ImportError:  # before 1.95 the SDK makes its spans in the model's wrapper and in the agent
     Instrumentation = None  # type: ignore[assignment,misc]
 
+try:
+    from pydantic_ai.agent import AgentRealtime
+except ImportError:  # before 2.40 or so there are no realtime sessions
+    AgentRealtime = None  # type: ignore[assignment,misc]
+
 __all__ = ["Instrumentation", "everywhere", "install", "uninstall"]
 
 _lock: Final = threading.RLock()
@@ -46,6 +53,7 @@ _originals: list[tuple[type, str, Any]] = []
 everywhere: list[LucidicSettings] = []
 """The settings of ``instrument()``, while they hold for the whole process."""
 _users = 0
+_realtime_options: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
 def install() -> None:
@@ -59,6 +67,9 @@ def install() -> None:
         _wrap(InstrumentedModel, "request", _request)
         _wrap(InstrumentedModel, "request_stream", _request)
         _wrap(InstrumentedEmbeddingModel, "embed", _embed)
+        if AgentRealtime is not None:
+            _wrap(AbstractAgent, "realtime", _realtime)
+            _wrap(AgentRealtime, "session", _session)
         if Instrumentation is not None:
             _wrap(Instrumentation, "wrap_run", _wrap_run)
             _wrap(Instrumentation, "wrap_model_request", _wrap_model_request)
@@ -132,6 +143,33 @@ def _iter(original: Callable[..., Any]) -> Callable[..., Any]:
         return _RunScope(original(self, user_prompt, **options), run)
 
     return iter
+
+
+def _realtime(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note what a realtime agent was given: its sessions are runs, and do not say it themselves."""
+
+    def realtime(self: Any, *args: Any, **options: Any) -> Any:
+        made = original(self, *args, **options)
+        with guarded("pydantic_ai realtime"):
+            _realtime_options[made] = options
+        return made
+
+    return realtime
+
+
+def _session(original: Callable[..., Any]) -> Callable[..., Any]:
+    def session(self: Any, **options: Any) -> Any:
+        given = _realtime_options.get(self, {})
+        run = Run(
+            history=given.get("message_history") or (),
+            conversation_id=given.get("conversation_id"),
+            metadata=given.get("metadata"),
+            deps=given.get("deps"),
+            live=True,
+        )
+        return _RunScope(original(self, **options), run)
+
+    return session
 
 
 def _offer_conversation(run: Run, options: dict[str, Any]) -> None:

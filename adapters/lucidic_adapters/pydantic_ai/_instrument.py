@@ -14,8 +14,16 @@ from lucidic_adapters.pydantic_ai._hooks import Instrumentation
 from lucidic_adapters.pydantic_ai._settings import LucidicSettings
 
 
+try:
+    from pydantic_ai.images import ImageGenerator
+except ImportError:  # 1.x makes no images
+    _OWNERS: tuple[type[Any], ...] = (Agent, Embedder)
+else:
+    _OWNERS = (Agent, Embedder, ImageGenerator)
+
+
 def instrument(**options: Any) -> Callable[[], None]:
-    """Trace every agent, direct model request and embedding of this process, those made before too.
+    """Trace every agent, direct model request, embedding and image of this process, those made before too.
 
     Agents with instrumentation of their own (``agent.instrument``, an ``Instrumentation`` capability)
     keep it, and ``agent.instrument = False`` leaves one out. What ``Agent.instrument_all()`` was given
@@ -33,16 +41,15 @@ def instrument(**options: Any) -> Callable[[], None]:
 
     """
     chosen = AdapterOptions(**options)
-    owners: tuple[type[Any], ...] = (Agent, Embedder)
-    before = [getattr(owner, "_instrument_default", False) for owner in owners]
+    before = [getattr(owner, "_instrument_default", False) for owner in _OWNERS]
     made = LucidicSettings(chosen, replaced=_settings_of(before[0]))
     _hooks.install()
     _hooks.everywhere.append(made)
-    for owner in owners:
+    for owner in _OWNERS:
         owner.instrument_all(made)
 
     def undo() -> None:
-        for owner, previous in zip(owners, before, strict=True):
+        for owner, previous in zip(_OWNERS, before, strict=True):
             if getattr(owner, "_instrument_default", None) is made:
                 owner.instrument_all(previous)
         _hooks.everywhere.remove(made)

@@ -67,6 +67,8 @@ def _request_messages(request: ModelRequest, *, binary: bool) -> Iterator[Messag
                 yield Message("user", content)
         elif kind == "tool-return":
             yield _tool_message(part, binary=binary)
+        elif kind == "speech":
+            yield Message("user", [_speech(part, binary=binary)])
         elif kind == "retry-prompt":
             name = getattr(part, "tool_name", None)
             text = _response_text(part)
@@ -189,12 +191,21 @@ def response_messages(response: ModelResponse, *, binary: bool = True) -> list[M
             parts.append(_reasoning(part))
         elif kind == "file":
             parts.extend(content_parts([part.content], binary=binary))
-        elif content := getattr(part, "content", None) or getattr(part, "transcript", None):
+        elif kind == "speech":
+            parts.append(_speech(part, binary=binary))
+        elif content := getattr(part, "content", None):
             parts.append(Text(content if isinstance(content, str) else dumps(content)))
     refusal = refusal_of(response)
     if refusal and not any(isinstance(said, Text) and said.text.strip() for said in parts):
         parts.append(Text(refusal))
     return found + (_assistant(parts) or ([] if found else [Message("assistant")]))
+
+
+def _speech(part: Any, *, binary: bool) -> ContentPart:
+    """Return what was spoken in a realtime session: its sound where that was kept, else what was heard."""
+    if part.audio is None or not binary:
+        return Text(part.transcript or "")
+    return Audio(_data_uri(part.audio), mime_type=_media_type(part.audio), transcript=part.transcript)
 
 
 def _assistant(parts: Sequence[ContentPart]) -> list[Message]:
@@ -245,14 +256,19 @@ def last_words_of_user(messages: Sequence[ModelMessage]) -> str | None:
             for part in reversed(message.parts):
                 if part.part_kind == "user-prompt":
                     return words_of_user(part.content)
+                if isinstance(heard := getattr(part, "transcript", None), str):
+                    return heard
     return None
+
+
+def _said(part: Any) -> Any:
+    """Return what a part says: its text, or what was heard of it."""
+    return part.content if part.part_kind == "text" else getattr(part, "transcript", None)
 
 
 def words_of_model(response: ModelResponse | None) -> str | None:
     """Return a model's answer as text, or ``None`` where it only called tools."""
     if response is None:
         return None
-    texts = [
-        part.content for part in response.parts if part.part_kind == "text" and isinstance(part.content, str)
-    ]
+    texts = [text for part in response.parts if isinstance(text := _said(part), str)]
     return "".join(texts) or refusal_of(response)

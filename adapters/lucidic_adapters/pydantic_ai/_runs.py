@@ -32,6 +32,8 @@ class Run:
     conversation: Any = None
     metadata: Any = None
     deps: Any = None
+    live: bool = False
+    """A realtime session: it has no result, and lasts until its caller leaves it."""
     outer: Run | None = None
     context: Any = None
     """The SDK's ``RunContext``, where a hook gave it (pydantic-ai 1.95 and later)."""
@@ -52,6 +54,8 @@ class Run:
     """The tool definitions offered to the model so far, by name."""
     input: History = field(default_factory=History)
     """What the model was sent so far, translated."""
+    sent: Sequence[ModelMessage] = ()
+    """What the model was sent last."""
     offered: OfferedTools = field(default_factory=OfferedTools)
     """What it was offered with the last request, translated."""
     response: ModelResponse | None = None
@@ -65,8 +69,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """True once the run has a result."""
-        return self.result is not None or getattr(self.agent_run, "result", None) is not None
+        """True once the run has a result, or needs none."""
+        return self.live or self.result is not None or getattr(self.agent_run, "result", None) is not None
 
     def learn(self, parameters: Any) -> None:
         """Remember the tools that a request offered: a tool's span says what the tool is."""

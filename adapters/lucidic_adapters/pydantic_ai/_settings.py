@@ -99,7 +99,7 @@ class LucidicSettings(InstrumentationSettings):
             )
             span.response = response
             if span.run is not None:
-                span.run.response = response
+                span.run.response, span.run.sent = response, input_messages
                 span.run.learn(span.request.parameters)
 
     def record_metrics(self, *values: Any, **named: Any) -> None:

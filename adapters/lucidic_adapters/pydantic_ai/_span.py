@@ -22,9 +22,9 @@ from lucidic_adapters.pydantic_ai._runs import Request, Run
 
 _SDK_PREFIXES: Final = ("gen_ai.", "pydantic_ai.", "logfire.", "server.", "image.")
 _SDK_KEYS: Final = frozenset((
-    "agent_name", "all_messages_events", "embedding_settings", "embeddings", "events", "final_result", "input_type",
-    "inputs", "inputs_count", "metadata", "model_name", "model_request_parameters", "operation.cost", "prompt",
-    "tool_arguments", "tool_response", "tools",
+    "agent_name", "all_messages_events", "embedding_settings", "embeddings", "events", "final_result", "image_count",
+    "image_generation_settings", "input_image_count", "input_type", "inputs", "inputs_count", "metadata", "model_name",
+    "model_request_parameters", "operation.cost", "prompt", "prompt_length", "tool_arguments", "tool_response", "tools",
 ))  # fmt: skip
 """Keys that the SDK sets; anything else was set by the user's code and is kept as it is."""
 _DEFERRALS: Final = (exceptions.CallDeferred, exceptions.ApprovalRequired)

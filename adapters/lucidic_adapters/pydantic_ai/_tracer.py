@@ -29,7 +29,8 @@ _KINDS: Final[Mapping[str, tuple[str, Describe]]] = {
     "chat": ("LLM", _describe.model_call),
     "attempt": ("LLM", _describe.attempt),
     "execute_tool": ("TOOL", _describe.tool),
-    "decide": ("DECISION", _describe.other),
+    "decide": ("DECISION", _describe.decision),
+    "image_generation": ("LLM", _describe.image_generation),
 }
 _OTHER: Final = ("CHAIN", _describe.other)
 
