@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 
+import lucidic as lai
 from lucidic import _demo
 from lucidic._cli._demo import demo
 from lucidic._records import StoredSpan
 from lucidic.errors import MissingDependencyError
-from lucidic.testing import ScriptedServer
+from lucidic.testing import ScriptedServer, session_id_of
 from lucidic_adapters.langchain import _demo as story
 
 
@@ -94,6 +95,34 @@ def test_usage_arrives_with_cached_and_reasoning_tokens(held):
         )
         for counts in (answer.usage_metadata for answer in runs.answers)
     ]
+
+
+def test_the_last_question_passes_through_three_frameworks_in_one_trace(captured):
+    """Graph, PydanticAI agent, OpenAI Agents workflow and chain are one tree, each inside the other."""
+    team = _demo.load_team()
+    with lai.bind_session("user_1_conv_1"):
+        told = _demo.converse(story, team, thread_id="t", environ={})
+
+    path = path_to_the_model(captured.spans[-1], captured)
+
+    assert (team.QUESTION, team._SCRIPT[0][3].text) == told[-1]
+    assert {"user_1_conv_1"} == {session_id_of(span) for span in captured.spans}
+    wanted = ("lamp_advice", "advise", "invoke_agent adviser", "execute_tool ask_the_workshop")
+    wanted += ("workshop", "read_the_manual", "manual", "ChatOpenAI")
+    assert wanted == tuple(name for name in path if name in wanted)
+
+
+def path_to_the_model(root, captured):
+    """Return the names from a trace's root down to its deepest model call."""
+    spans = {s.context.span_id: s for s in captured.spans if s.context.trace_id == root.context.trace_id}
+    paths = []
+    for span in spans.values():
+        path = [span.name]
+        while span.parent is not None:
+            span = spans[span.parent.span_id]
+            path.append(span.name)
+        paths.append(tuple(reversed(path)))
+    return max((path for path in paths if path[-1] == "ChatOpenAI"), key=len)
 
 
 def test_a_provider_without_responses_is_asked_for_chat_only():

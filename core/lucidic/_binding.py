@@ -156,9 +156,12 @@ def ambient(context: Context | None = None) -> Ambient:
     keyed = keyed_raw if isinstance(keyed_raw, str) and keyed_raw else None
     raw = context.get(_BINDING_KEY)
     carried = raw if isinstance(raw, Binding) else None
+    ended = None
     while carried is not None and (carried.neutral or carried.is_dead_here()):
-        if not carried.neutral and keyed == carried.session_id:
-            keyed = None  # the block that wrote this key was closed elsewhere
+        if not carried.neutral:
+            ended = carried.session_id
+            if keyed == ended:
+                keyed = None  # the block that wrote this key was closed elsewhere
         carried = carried.previous
     binding = _effective(held)
     if carried is not None and not (binding is not None and _is_inside(binding, carried)):
@@ -168,7 +171,7 @@ def ambient(context: Context | None = None) -> Ambient:
     if binding is not None:
         return Ambient(binding.session_id, binding, keyed)
     carried_id = baggage.get_baggage(SESSION_KEY, context)
-    if isinstance(carried_id, str) and carried_id:
+    if isinstance(carried_id, str) and carried_id and carried_id != ended:
         return Ambient(carried_id, None, carried_id)
     if held_by_cells and (last := _effective(held_by_cells[-1])) is not None:
         return Ambient(last.session_id, last, None)

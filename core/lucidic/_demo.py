@@ -1,7 +1,7 @@
-"""The demo: one conversation with a LangChain agent, traced as a user would trace it.
+"""The demo: one conversation, first with a LangChain agent, then through three frameworks at once.
 
-The conversation itself is in ``lucidic_adapters.langchain._demo``, because the core imports no framework;
-here is what surrounds it: which provider answers, the session, and the handler.
+The conversation itself is in ``lucidic_adapters.langchain._demo`` and ``lucidic_adapters._demo``, because the core
+imports no framework; here is what surrounds it: which provider answers, the session, and the handler.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -31,6 +32,8 @@ class Provider:
     base_url: str | None
     responses: bool
     """Whether the responses API is sure to be there; OpenAI-compatible servers often lack it."""
+    scripted: bool = False
+    """It is the scripted server on this machine, which no proxy of the environment reaches."""
 
 
 class Listener(Protocol):
@@ -50,7 +53,7 @@ def run_demo(*, on_span: Callable[[StoredSpan], object] | None = None) -> str:
     Raises:
         MissingDependencyError: if the extra ``demo`` is not installed.
     """
-    story = load_story()
+    story, team = load_story(), load_team()
 
     import lucidic as lai
     from lucidic._runtime import runtime
@@ -59,7 +62,7 @@ def run_demo(*, on_span: Callable[[StoredSpan], object] | None = None) -> str:
     with lai.session(session_name=SESSION_NAME) as session_id, ExitStack() as stack:
         if on_span is not None:
             stack.enter_context(feeding(runtime().exporter.listen(session_id), on_span))
-        converse(story, thread_id=session_id, callbacks=[LucidicHandler()])
+        converse(story, team, thread_id=session_id, callbacks=[LucidicHandler()])
     return session_id
 
 
@@ -82,14 +85,15 @@ def feeding(listener: Listener, on_span: Callable[[StoredSpan], object]) -> Gene
 
 def converse(
     story: ModuleType,
+    team: ModuleType | None = None,
     *,
     thread_id: str,
     callbacks: Sequence[Any] = (),
     environ: Mapping[str, str] = os.environ,
 ) -> list[tuple[str, str]]:
     """Hold the conversation with the provider that the environment names; return questions and answers."""
-    with provider(story, environ) as answering:
-        return list(
+    with provider(story, environ, team) as answering:
+        told: list[tuple[str, str]] = list(
             story.converse(
                 thread_id=thread_id,
                 model=answering.model,
@@ -99,10 +103,22 @@ def converse(
                 callbacks=callbacks,
             )
         )
+        if team is not None:
+            with team.instrumented():
+                asked = team.Team(
+                    model=answering.model,
+                    api_key=answering.api_key,
+                    base_url=answering.base_url,
+                    trust_env=not answering.scripted,
+                )
+                told.append((team.QUESTION, asked.ask()))
+        return told
 
 
 @contextmanager
-def provider(story: ModuleType, environ: Mapping[str, str]) -> Generator[Provider, None, None]:
+def provider(
+    story: ModuleType, environ: Mapping[str, str], team: ModuleType | None = None
+) -> Generator[Provider, None, None]:
     """Give the provider that answers: the real one where ``OPENAI_API_KEY`` is set, otherwise a scripted one.
 
     ``OPENAI_MODEL`` names the real provider's model (default ``gpt-4o-mini``), ``OPENAI_BASE_URL`` its address.
@@ -118,23 +134,41 @@ def provider(story: ModuleType, environ: Mapping[str, str]) -> Generator[Provide
         )
         return
 
-    from lucidic.testing import ScriptedServer
+    from lucidic.testing import Reply, ScriptedRequest, ScriptedServer
 
-    with ScriptedServer(story.script) as server:
-        yield Provider(model=DEFAULT_MODEL, api_key="none", base_url=server.openai_url, responses=True)
+    def script(request: ScriptedRequest) -> Reply | str:
+        reply: Reply | str = (team and team.script(request)) or story.script(request)
+        return reply
+
+    with ScriptedServer(script) as server:
+        yield Provider(
+            model=DEFAULT_MODEL, api_key="none", base_url=server.openai_url, responses=True, scripted=True
+        )
 
 
 def load_story() -> ModuleType:
-    """Import the conversation and what it needs.
+    """Import the conversation with a LangChain agent and what it needs.
 
     Raises:
         MissingDependencyError: if the extra ``demo`` is not installed.
     """
+    return _load("lucidic_adapters.langchain._demo")
+
+
+def load_team() -> ModuleType:
+    """Import the turn that passes through three frameworks and what it needs.
+
+    Raises:
+        MissingDependencyError: if the extra ``demo`` is not installed.
+    """
+    return _load("lucidic_adapters._demo")
+
+
+def _load(name: str) -> ModuleType:
     try:
-        from lucidic_adapters.langchain import _demo as story
-    except ModuleNotFoundError as error:
-        missing = (error.name or "langchain_openai").partition(".")[0]
+        return import_module(name)
+    except ImportError as error:  # PydanticAI raises its own where openai is missing
+        missing = (error.name or "openai").partition(".")[0]
         if missing.startswith("lucidic"):
             raise
         raise MissingDependencyError(f"The package {missing}, which the demo needs,", "demo") from error
-    return story

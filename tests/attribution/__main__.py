@@ -1,12 +1,82 @@
-"""Play the whole matrix and print what is not as it must be: ``python -m tests.attribution``."""
+"""Play the whole matrix, and print what is not as it must be and the counts: ``python -m tests.attribution``."""
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from .matrix import places, run_place, sampled, surprises
+from .judge import Verdict
+from .matrix import Place, places, run_place, sampled, surprises
+
+
+_COUNTED = ("spans", "correct", "wrong", "none", "missing", "unended", "broken", "extra_traces", "leaks")
+_LOT = 20
+"""Cells that a process plays before it says how they were."""
+
+
+class Report:
+    """What the cells left, counted, and how far the matrix is."""
+
+    def __init__(self, total: int, *, every: bool) -> None:
+        self._total = total
+        self._every = every
+        self._began = self._said = time.perf_counter()
+        self.cells: Counter[str] = Counter()
+        self.spans: Counter[str] = Counter()
+        self.excused: Counter[str] = Counter()
+
+    def add(self, place: Place, verdict: Verdict) -> None:
+        """Take a cell."""
+        found = surprises(place, verdict)
+        kind = "bad" if found else "excused" if verdict.faults else "perfect"
+        self.cells[kind] += 1
+        counts = self.excused if kind == "excused" else self.spans
+        for name in _COUNTED:
+            counts[name] += getattr(verdict, name)
+        if found or self._every:
+            print(f"{'BAD  ' if found else '     '}{place}: {verdict}", flush=True)
+
+    def progress(self) -> None:
+        """Say once in ten seconds how far it is, to standard error."""
+        now = time.perf_counter()
+        if now - self._said >= 10:
+            self._said = now
+            done = self.cells.total()
+            left = (now - self._began) / done * (self._total - done)
+            print(f"{done}/{self._total} cells, {left:.0f} s to go", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Print the counts."""
+        print(
+            f"{self.cells.total()} cells: {self.cells['perfect']} perfect, {self.cells['excused']} as far as "
+            f"Python allows, {self.cells['bad']} not as they must be; "
+            f"{time.perf_counter() - self._began:.0f} s"
+        )
+        for title, counts in (("perfect or bad", self.spans), ("as far as Python allows", self.excused)):
+            print(f"{title}: {', '.join(f'{name} {counts[name]}' for name in _COUNTED)}")
+
+
+def play_lot(numbers: list[int], sessions: int, *, sample: bool) -> list[tuple[int, Verdict]]:
+    """Play some cells of the matrix, by their numbers: what a process of ``--jobs`` does."""
+    cells = _cells(sample=sample)
+    return [(number, run_place(cells[number], sessions=sessions)) for number in numbers]
+
+
+def _cells(*, sample: bool) -> list[Place]:
+    return [*sampled(), *sampled(apart=True)] if sample else list(places())
+
+
+def _lots(cells: list[Place], chosen: Iterable[int]) -> list[list[int]]:
+    """Return the cells in lots; those that fork or change their process come last."""
+    kinds: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for number in chosen:
+        kinds[cells[number].mode.apart].append(number)
+    return [kind[at : at + _LOT] for kind in kinds.values() for at in range(0, len(kind), _LOT)]
 
 
 def main() -> int:
@@ -16,26 +86,36 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="play only the cells whose name contains this")
     parser.add_argument("--sample", action="store_true", help="play only what the tests play")
-    parser.add_argument("--all", action="store_true", help="print every cell, those as they must be too")
-    options = parser.parse_args()
-    began = time.perf_counter()
-    cells = bad = excused = spans = 0
-    for place in sampled() if options.sample else places():
-        if options.only not in str(place):
-            continue
-        verdict = run_place(place, sessions=options.sessions)
-        cells += 1
-        spans += verdict.spans
-        found = surprises(place, verdict)
-        bad += bool(found)
-        excused += bool(verdict.faults) and not found
-        if found or options.all:
-            print(f"{'BAD  ' if found else '     '}{place}: {verdict}", flush=True)
-    print(
-        f"{cells} cells, {spans} spans: {cells - bad - excused} perfect, {excused} as far as Python allows, "
-        f"{bad} not as they must be; {time.perf_counter() - began:.1f} s"
+    parser.add_argument(
+        "--apart", action="store_true", help="play only the cells that need their own process"
     )
-    return bool(bad)
+    parser.add_argument("--all", action="store_true", help="print every cell, those as they must be too")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--shard", default="1/1", help="play only this part, for example 2/3 (default: all)")
+    options = parser.parse_args()
+    shard, shards = map(int, options.shard.split("/"))
+    cells = _cells(sample=options.sample)
+    chosen = [
+        number
+        for number, place in enumerate(cells)
+        if options.only in str(place) and (place.mode.apart or not options.apart)
+    ][shard - 1 :: shards]
+    report = Report(len(chosen), every=options.all)
+    lots = _lots(cells, chosen)
+    if options.jobs == 1:
+        for lot in lots:
+            for number in lot:
+                report.add(cells[number], run_place(cells[number], sessions=options.sessions))
+                report.progress()
+    else:
+        with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            asked = [pool.submit(play_lot, lot, options.sessions, sample=options.sample) for lot in lots]
+            for answer in as_completed(asked):
+                for number, verdict in answer.result():
+                    report.add(cells[number], verdict)
+                report.progress()
+    report.end()
+    return bool(report.cells["bad"])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from .ways import MANUAL, OPENINFERENCE
+from .ways import MANUAL, TOKENS
 
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LANGCHAIN_LOSES_ASYNC = sys.version_info < (3, 11)
 _INTERLEAVED = ("generators holding a block interleaved", "async generators holding a block interleaved")
+_EACH_STEP = ("streams interleaved, each step in its session",)
 _STEPS = ("async generators holding a block, steps in tasks",)
 _ESCAPED = ("streams that outlive their block", "streams consumed in another task")
 _ABANDONED = ("async generator holding a block finalised",)
@@ -43,7 +44,7 @@ def _plain(*modes: str) -> Callable[[Place], bool]:
 EXCUSES = (
     _excuse(
         "Nothing ties an item of a queue to its producer: use lai.bind(function), a carrier, or the framework's id.",
-        lambda place: place.mode.name == "queue of jobs" and place.way.key is None,
+        lambda place: place.mode.severed and place.way.key is None,
         "none",
     ),
     _excuse(
@@ -57,7 +58,7 @@ EXCUSES = (
     ),
     _excuse(
         "The same, every step under its own block: the sessions are right, the nesting is not.",
-        _plain("streams interleaved, each step in its session"),
+        _plain(*_EACH_STEP),
         "misplaced",
         "extra_traces",
     ),
@@ -72,7 +73,7 @@ EXCUSES = (
     ),
     _excuse(
         "set_active_session and OpenInference's block leave the span of a suspended plain generator current.",
-        lambda place: _plain(*_ESCAPED)(place) and place.way in (MANUAL, OPENINFERENCE),
+        lambda place: _plain(*_ESCAPED)(place) and place.way in (MANUAL, *TOKENS),
         "wrong",
         "left_behind",
     ),
@@ -86,14 +87,15 @@ EXCUSES = (
     ),
     _excuse(
         "set_active_session leaves a plain generator's span current after clear_active_session.",
-        lambda place: _plain(*_BROKEN)(place) and place.way is MANUAL,
+        lambda place: _plain(*_BROKEN, *_EACH_STEP)(place) and place.way is MANUAL,
         "leaks",
         "misplaced",
+        "left_behind",
     ),
     _excuse("OpenTelemetry logs the detach of the plain span itself.", _plain(*_BROKEN), "logs"),
     _excuse(
-        "OpenInference's own block resets a token: closed in another context it logs and leaves its key behind.",
-        lambda place: place.way is OPENINFERENCE and place.mode.name in (*_INTERLEAVED, *_STEPS, *_ABANDONED),
+        "Blocks of others reset a token: closed in another context they log and leave their key behind.",
+        lambda place: place.way in TOKENS and place.mode.name in (*_INTERLEAVED, *_STEPS, *_ABANDONED),
         "left_behind",
         "leaks",
         "logs",

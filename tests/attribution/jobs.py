@@ -24,8 +24,12 @@ _MARK: Final = re.compile(r"<<([\w.-]+):(\d+)>>")
 FAIL_MODEL: Final = "fail the model"
 FAIL_TOOL: Final = "fail the tool"
 HANG: Final = "hang in the model"
+FAIL_FIRST: Final = "fail the first attempt"
 INNER: Final = "open an inner session"
-INNER_SESSION: Final = "user_inner_conv_inner"
+INNER_ID: Final = "name another session inside"
+
+COMPLETING: Final = frozenset({FAIL_FIRST, INNER_ID})
+"""Orders that change what a run does, and let it come to its end."""
 
 
 class Mark(NamedTuple):
@@ -42,6 +46,10 @@ class ScriptedError(Exception):
     """What a scripted model or tool raises."""
 
 
+class BusyError(Exception):
+    """What a scripted model raises at the first attempt, if it is asked to."""
+
+
 class Job:
     """A session and the runs that belong to it."""
 
@@ -54,6 +62,16 @@ class Job:
         return Mark(self.session_id, next(self._runs))
 
 
+def inner_of(mark: Mark) -> Mark:
+    """Return the mark of what a run does in an inner session of its own."""
+    return Mark(f"{mark.session_id}_inner", mark.run)
+
+
+def other_id(text: str) -> str:
+    """Return the id that inner work of a run names, and that must not become its session."""
+    return f"decoy_in_{getattr(find_mark(text), 'session_id', None)}"
+
+
 def find_mark(text: str) -> Mark | None:
     """Return the first mark in a text."""
     found = _MARK.search(text)
@@ -64,6 +82,9 @@ def act(prompt: str) -> None:
     """Do what the prompt asks of a model: fail, or nothing."""
     if FAIL_MODEL in prompt:
         raise ScriptedError("the model is out of order")
+    if FAIL_FIRST in prompt and prompt not in _tried:
+        _tried.add(prompt)
+        raise BusyError("the model is busy")
 
 
 async def act_async(prompt: str) -> None:
@@ -82,11 +103,18 @@ def act_tool(argument: str) -> None:
     if FAIL_TOOL in argument:
         raise ScriptedError("the tool is out of order")
     if INNER in argument:
-        with lai.bind_session(INNER_SESSION), trace.get_tracer("user").start_as_current_span("inner"):
+        mark = find_mark(argument)
+        assert mark is not None
+        inner = inner_of(mark)
+        with (
+            lai.bind_session(inner.session_id),
+            trace.get_tracer("user").start_as_current_span("inner", attributes={"input": str(inner)}),
+        ):
             return
 
 
 _gates: dict[str, asyncio.Event] = {}
+_tried: set[str] = set()
 
 
 def gate(mark: Mark) -> asyncio.Event:
@@ -95,5 +123,6 @@ def gate(mark: Mark) -> asyncio.Event:
 
 
 def forget() -> None:
-    """Forget the gates, after a cell."""
+    """Forget the gates and attempts, after a cell."""
     _gates.clear()
+    _tried.clear()

@@ -39,6 +39,11 @@ class Verdict:
     logs: list[str] = field(default_factory=list)
 
     @property
+    def broken(self) -> int:
+        """Spans whose parent is wrong or missing."""
+        return self.dangling + self.misplaced
+
+    @property
     def faults(self) -> dict[str, object]:
         """What is not as it must be, by name."""
         found: dict[str, object] = {}
@@ -178,6 +183,8 @@ class Run:
 
     shape: Counter[Path]
     complete: bool
+    guest: bool = False
+    """It hangs on another run, by a link: work of an inner session."""
 
 
 def judge(
@@ -214,8 +221,9 @@ def judge(
         hangs = forest.first_above(span) is not None
         if not forest.is_host(span):
             seen[mark] += 1
-            verdict.misplaced += not known or hangs
-    verdict.extra_traces = sum(len(ids) - 1 for ids in traces.values() if len(ids) > 1)
+            verdict.misplaced += not known or hangs != (run is not None and run.guest)
+    whole = (ids for mark, ids in traces.items() if not (mark in runs and runs[mark].guest))
+    verdict.extra_traces = sum(len(ids) - 1 for ids in whole)
     for mark, run in runs.items():
         if run.complete:
             verdict.missing += max(0, run.shape.total() - seen[mark])

@@ -5,23 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from . import modes_faults, modes_streams, modes_tasks, modes_threads
+from . import (
+    modes_batches,
+    modes_faults,
+    modes_given,
+    modes_processes,
+    modes_streams,
+    modes_tasks,
+    modes_threads,
+)
 from .cells import Mode, play
 from .impossible import allowed
 from .judge import Verdict
 from .kit_framework import KitFramework
-from .ways import BLOCKS, Way, block_and_key, by_key
+from .ways import BLOCKS, FURTHER_BLOCKS, NOTHING, Way, block_and_key, by_key, conflicts
 from .workloads import PlainSpans, Workload
 from .workloads_agents import OpenAIAgents, PydanticAI
 from .workloads_langchain import LANGCHAIN
 from .workloads_mixed import Mixed
 
 
+_EVERY_BLOCK = ("plain", "kit", "mixed")
+
 MODES: tuple[Mode, ...] = (
     *modes_tasks.MODES,
     *modes_threads.MODES,
     *modes_streams.MODES,
     *modes_faults.MODES,
+    *modes_batches.MODES,
+    *modes_given.MODES,
+    *modes_processes.MODES,
 )
 
 
@@ -60,7 +73,19 @@ def places() -> Iterator[Place]:
 def ways_of(workload: Workload) -> list[Way]:
     """Return the ways of giving a session that a workload knows."""
     keys = workload.keys
-    return [*BLOCKS, *map(by_key, keys), *(block_and_key(key) for key in keys[:1])]
+    further = FURTHER_BLOCKS if workload.name in _EVERY_BLOCK else ()
+    both = [way for key in keys[:1] for way in (block_and_key(key), *conflicts(key))]
+    return [*BLOCKS, *further, *map(by_key, keys), *both, NOTHING]
+
+
+def workload_named(name: str) -> Workload:
+    """Return a workload by its name."""
+    return next(item for item in workloads() if item.name == name)
+
+
+def way_named(workload: Workload, name: str) -> Way:
+    """Return a workload's way by its name."""
+    return next(item for item in ways_of(workload) if item.name == name)
 
 
 def fits(mode: Mode, workload: Workload, way: Way) -> bool:
@@ -71,10 +96,16 @@ def fits(mode: Mode, workload: Workload, way: Way) -> bool:
         return False
     if mode.own and not way.own:
         return False
+    if mode.given != (way is NOTHING) or (mode.severed and way.decoy == "key"):
+        return False
+    if mode.keyed and (way.key is None or way.scope is not None):
+        return False
+    if not mode.orders <= workload.orders or (mode.batches and not workload.batches):
+        return False
     return not (mode.decorates and not way.decorates)
 
 
-def sampled() -> Iterator[Place]:
+def sampled(*, apart: bool = False) -> Iterator[Place]:
     """Return a part of the matrix: every mode with every workload of no framework, a third with the others.
 
     The ways take turns, so that each mode meets several and each way meets most modes.
@@ -82,7 +113,7 @@ def sampled() -> Iterator[Place]:
     for row, workload in enumerate(workloads()):
         ways = ways_of(workload)
         for column, mode in enumerate(MODES):
-            if row > 1 and (row + column) % 3:
+            if bool(mode.apart) != apart or (row > 1 and (row + column) % 3):
                 continue
             fitting = [way for way in ways if fits(mode, workload, way)]
             if fitting:

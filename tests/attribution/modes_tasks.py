@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,7 @@ import anyio
 import lucidic as lai
 
 from .cells import Cell, Mode
-from .jobs import Job
+from .jobs import FAIL_MODEL, Job
 
 
 def in_sequence(cell: Cell) -> None:
@@ -58,6 +60,72 @@ def tasks_made_inside(cell: Cell) -> None:
                 tasks += [asyncio.create_task(cell.awork(job)) for _ in range(2)]
                 await asyncio.sleep(0)
         await asyncio.gather(*tasks)
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
+def task_group(cell: Cell) -> None:
+    """asyncio.TaskGroup: one around all sessions, one within each."""
+
+    async def one(job: Job) -> None:
+        async with cell.block(job), asyncio.TaskGroup() as group:
+            group.create_task(cell.awork(job))
+            group.create_task(cell.awork(job))
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for job in cell.jobs:
+                group.create_task(one(job))
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
+def failing_task_group(cell: Cell) -> None:
+    """A task of the group fails, which cancels its sibling; then the same session works again."""
+
+    async def failing(job: Job) -> None:
+        run, reached = cell.hanging(job)
+        with suppress(BaseExceptionGroup):  # noqa: F821  # there since 3.11, as task groups are
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_drained(run))
+                await reached.wait()
+                group.create_task(cell.awork(job, FAIL_MODEL))
+
+    async def one(job: Job) -> None:
+        async with cell.block(job):
+            await asyncio.create_task(
+                failing(job)
+            )  # up to Python 3.12 a failed group leaves its task cancelled
+            await cell.awork(job)
+
+    async def main() -> None:
+        await asyncio.gather(*map(one, cell.jobs))
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
+async def _drained(run: Any) -> None:
+    await run
+
+
+def loop_entered_again(cell: Cell) -> None:
+    """nest_asyncio: run_until_complete inside running tasks that hold different sessions."""
+    import nest_asyncio  # changes asyncio for good, so only in a process of its own
+
+    nest_asyncio.apply()
+
+    async def one(job: Job) -> None:
+        async with cell.block(job):
+            await cell.awork(job)
+            asyncio.get_running_loop().run_until_complete(cell.awork(job))
+            await cell.awork(job)
+
+    async def main() -> None:
+        for first in range(0, len(cell.jobs), 5):  # each nests deeper
+            await asyncio.gather(*map(one, cell.jobs[first : first + 5]))
         await cell.aoutside()
 
     asyncio.run(main())
@@ -254,9 +322,12 @@ MODES = (
     Mode("anyio task group", anyio_task_group),
     Mode("call_later", call_later, scoped=True),
     Mode("server task started by the first session", server_started_by_the_first),
-    Mode("queue of jobs", queue_of_jobs),
+    Mode("queue of jobs", queue_of_jobs, severed=True),
     Mode("queue of bound functions", queue_of_bound_functions, scoped=True),
     Mode("queue of carriers", queue_of_carriers, scoped=True),
     Mode("overlapping turns", overlapping_turns),
     Mode("set and never cleared", set_and_never_cleared, scoped=True),
+    Mode("loop entered again", loop_entered_again, apart=2),
 )
+if sys.version_info >= (3, 11):
+    MODES += (Mode("TaskGroup", task_group), Mode("failing TaskGroup", failing_task_group))

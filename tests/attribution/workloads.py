@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from .jobs import ScriptedError, act, act_async, act_tool
+from .jobs import INNER, ScriptedError, act, act_async, act_tool
 
 
 class Workload:
@@ -21,6 +21,10 @@ class Workload:
     """The framework's own ways of naming a session, each a key that the runs understand."""
     streams: ClassVar[frozenset[str]] = frozenset({"sync", "async"})
     """The kinds of streams it has."""
+    orders: ClassVar[frozenset[str]] = frozenset({INNER})
+    """The orders that only some workloads understand, and that this one does."""
+    batches: ClassVar[bool] = False
+    """It runs several inputs in one call."""
     errors: ClassVar[tuple[type[Exception], ...]] = (ScriptedError,)
     """What a run raises when its model or tool is ordered to fail."""
     plain_stream: ClassVar[bool] = False
@@ -44,6 +48,18 @@ class Workload:
 
     def astream(self, prompt: str, **named: str) -> AsyncIterator[Any]:
         """Run once and yield at least three chunks, in async."""
+        raise NotImplementedError
+
+    def aevents(self, prompt: str, **named: str) -> AsyncIterator[Any]:
+        """Run once and yield the framework's own events or steps."""
+        raise NotImplementedError
+
+    def batch(self, prompts: list[str], named: list[dict[str, str]]) -> None:
+        """Run once for each prompt, in one call."""
+        raise NotImplementedError
+
+    async def abatch(self, prompts: list[str], named: list[dict[str, str]]) -> None:
+        """Run once for each prompt, in one call, in async."""
         raise NotImplementedError
 
 

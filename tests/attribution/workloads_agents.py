@@ -43,7 +43,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 import lucidic as lai
 
-from .jobs import ScriptedError, act_async, act_tool, find_mark
+from .jobs import INNER, INNER_ID, ScriptedError, act_async, act_tool, find_mark, other_id
 from .workloads import Workload, user_span
 
 
@@ -57,6 +57,9 @@ async def _reply(messages: list[ModelMessage], info: AgentInfo) -> Reply:
 
 
 SCRIPTED = FunctionModel(_reply, model_name="scripted")
+
+
+_inner: Agent[None, str] = Agent(SCRIPTED, name="inner")
 
 
 def pydantic_agent() -> Agent[None, str]:
@@ -73,6 +76,8 @@ def pydantic_agent() -> Agent[None, str]:
     async def second(argument: str) -> str:
         with user_span("query", argument):
             await asyncio.sleep(0)
+            if INNER_ID in argument:
+                await _inner.run(argument, conversation_id=other_id(argument))
             return argument
 
     return agent
@@ -82,8 +87,9 @@ class PydanticAI(Workload):
     """An agent with two tools."""
 
     name = "pydantic_ai"
-    keys = ("conversation_id", "metadata.session_id", "metadata.thread_id")
-    streams = frozenset()
+    keys = ("conversation_id", "metadata.session_id", "metadata.lucidic_session_id", "metadata.thread_id")
+    streams = frozenset({"events"})
+    orders = frozenset({INNER, INNER_ID})
     agent = pydantic_agent()
 
     def instrumented(self) -> AbstractContextManager[Any]:
@@ -94,6 +100,11 @@ class PydanticAI(Workload):
 
     async def arun(self, prompt: str, **named: str) -> None:
         await self.agent.run(prompt, **pydantic_options(named))
+
+    async def aevents(self, prompt: str, **named: str) -> AsyncIterator[Any]:
+        async with self.agent.iter(prompt, **pydantic_options(named)) as steps:
+            async for step in steps:
+                yield step
 
 
 def pydantic_options(named: dict[str, str]) -> dict[str, Any]:
@@ -188,15 +199,28 @@ async def second(argument: str) -> str:
     """Look something up."""
     with user_span("query", argument):
         await asyncio.sleep(0)
+        if INNER_ID in argument:
+            await Runner.run(_inner_sdk, argument, run_config=RunConfig(group_id=other_id(argument)))
         return argument
+
+
+_inner_sdk: SDKAgent[Any] = SDKAgent(name="inner", model=ScriptedModel())
 
 
 class OpenAIAgents(Workload):
     """An agent with two tools that hands over to another one."""
 
     name = "openai_agents"
-    keys = ("group_id", "trace_metadata.session_id", "trace_metadata.thread_id", "conversation_id", "session")
+    keys = (
+        "group_id",
+        "trace_metadata.session_id",
+        "trace_metadata.lucidic_session_id",
+        "trace_metadata.thread_id",
+        "conversation_id",
+        "session",
+    )
     streams = frozenset({"async"})
+    orders = frozenset({INNER, INNER_ID})
     errors = (ScriptedError, UserError)  # what a tool raises comes wrapped
     agent: SDKAgent[Any] = SDKAgent(
         name="front",

@@ -19,7 +19,7 @@ from langgraph.graph import END, START, StateGraph
 
 import lucidic as lai
 
-from .jobs import act, act_async, act_tool
+from .jobs import FAIL_FIRST, INNER, INNER_ID, BusyError, act, act_async, act_tool, other_id
 from .workloads import Workload, user_span
 
 
@@ -95,12 +95,16 @@ def config_of(named: dict[str, str]) -> RunnableConfig:
 class _LangChain(Workload):
     keys = (
         "metadata.session_id",
+        "metadata.lucidic_session_id",
         "metadata.conversation_id",
         "metadata.thread_id",
         "configurable.thread_id",
         "configurable.session_id",
     )
     program: ClassVar[Any]
+    streams = frozenset({"sync", "async", "events"})
+    orders = frozenset({INNER, INNER_ID})
+    batches = True
 
     def instrumented(self) -> AbstractContextManager[Any]:
         return lai.instrument("langchain")
@@ -120,10 +124,31 @@ class _LangChain(Workload):
     def astream(self, prompt: str, **named: str) -> AsyncIterator[Any]:
         return self.program.astream(self.given(prompt), config_of(named))  # type: ignore[no-any-return]
 
+    def aevents(self, prompt: str, **named: str) -> AsyncIterator[Any]:
+        return self.program.astream_events(self.given(prompt), config_of(named), version="v2")  # type: ignore[no-any-return]
+
+    def batch(self, prompts: list[str], named: list[dict[str, str]]) -> None:
+        self.program.batch(list(map(self.given, prompts)), list(map(config_of, named)))
+
+    async def abatch(self, prompts: list[str], named: list[dict[str, str]]) -> None:
+        await self.program.abatch(list(map(self.given, prompts)), list(map(config_of, named)))
+
+
+def ask_inside(argument: str) -> None:
+    """Do what the argument asks of a tool; a call inside it may name another session in its data."""
+    act_tool(argument)
+    if INNER_ID in argument:
+        _model.invoke(
+            argument, {"metadata": {"session_id": other_id(argument), "thread_id": other_id(argument)}}
+        )
+
+
+_model = ScriptedChat()
+
 
 def _prepare(given: dict[str, str]) -> dict[str, str]:
     with user_span("query", given["question"]):
-        act_tool(given["question"])
+        ask_inside(given["question"])
         return given
 
 
@@ -131,17 +156,20 @@ class Chain(_LangChain):
     """prompt | model | parser, after a function of the user's."""
 
     name = "chain"
+    orders = frozenset({INNER, INNER_ID, FAIL_FIRST})
     program = (
         RunnableLambda(_prepare).with_config(run_name="prepare")
         | ChatPromptTemplate.from_messages([("human", "{question}")])
         | ScriptedChat()
+        .with_retry(retry_if_exception_type=(BusyError,), wait_exponential_jitter=False, stop_after_attempt=2)
+        .with_fallbacks([ScriptedChat()])
         | StrOutputParser()
     )
 
 
 def _lookup(argument: str) -> str:
     with user_span("query", argument):
-        act_tool(argument)
+        ask_inside(argument)
         return argument
 
 
@@ -170,9 +198,6 @@ class _State(TypedDict):
     answers: Annotated[list[str], operator.add]
 
 
-_model = ScriptedChat()
-
-
 def _node(state: _State) -> dict[str, Any]:
     with user_span("query", state["question"]):
         return {"answers": [str(_model.invoke(state["question"]).content)]}
@@ -185,7 +210,7 @@ async def _anode(state: _State) -> dict[str, Any]:
 
 def _join(state: _State) -> dict[str, Any]:
     with user_span("summary", state["question"]):
-        act_tool(state["question"])
+        ask_inside(state["question"])
         return {"answers": []}
 
 

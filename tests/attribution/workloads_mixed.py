@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from agents import Agent as SDKAgent
-from agents import Runner, function_tool
+from agents import RunConfig, Runner, function_tool
 from langgraph.graph import END, START, StateGraph
 from pydantic_ai import Agent
 
-from .jobs import act_tool
+from .jobs import INNER, INNER_ID, act_tool, other_id
 from .workloads import Workload, user_span
 from .workloads_agents import SCRIPTED, OpenAIAgents, PydanticAI, ScriptedModel
 from .workloads_langchain import Chain, ParallelGraph, _State, config_of
@@ -22,7 +22,8 @@ from .workloads_langchain import Chain, ParallelGraph, _State, config_of
 async def ask_the_chain(argument: str) -> str:
     """Ask a chain."""
     with user_span("ask", argument):
-        return str(await Chain.program.ainvoke({"question": argument}))
+        named = {"metadata.thread_id": other_id(argument)} if INNER_ID in argument else {}
+        return str(await Chain.program.ainvoke({"question": argument}, config_of(named)))
 
 
 _workflow: SDKAgent[Any] = SDKAgent(name="workflow", model=ScriptedModel(), tools=[ask_the_chain])
@@ -33,13 +34,15 @@ _assistant: Agent[None, str] = Agent(SCRIPTED, name="assistant")
 async def run_the_workflow(argument: str) -> str:
     """Run a workflow of the OpenAI Agents SDK."""
     act_tool(argument)
-    result = await Runner.run(_workflow, argument)
+    config = RunConfig(group_id=other_id(argument)) if INNER_ID in argument else None
+    result = await Runner.run(_workflow, argument, run_config=config)
     return str(result.final_output)
 
 
 async def _assist(state: _State) -> dict[str, Any]:
     with user_span("node", state["question"]):
-        result = await _assistant.run(state["question"])
+        named = {"conversation_id": other_id(state["question"])} if INNER_ID in state["question"] else {}
+        result = await _assistant.run(state["question"], **named)
     return {"answers": [result.output]}
 
 
@@ -64,8 +67,10 @@ class Mixed(Workload):
     """Three frameworks in one another, and plain spans between them."""
 
     name = "mixed"
-    keys = ("metadata.session_id", "configurable.thread_id")
-    streams = frozenset({"async"})
+    keys = ("metadata.session_id", "metadata.lucidic_session_id", "configurable.thread_id")
+    streams = frozenset({"async", "events"})
+    orders = frozenset({INNER, INNER_ID})
+    batches = True
     program = _graph()
 
     @contextmanager
@@ -83,3 +88,15 @@ class Mixed(Workload):
 
     def astream(self, prompt: str, **named: str) -> AsyncIterator[Any]:
         return self.program.astream({"question": prompt, "answers": []}, config_of(named))  # type: ignore[no-any-return]
+
+    def aevents(self, prompt: str, **named: str) -> AsyncIterator[Any]:
+        return self.program.astream_events(  # type: ignore[no-any-return]
+            {"question": prompt, "answers": []}, config_of(named), version="v2"
+        )
+
+    def batch(self, prompts: list[str], named: list[dict[str, str]]) -> None:
+        asyncio.run(self.abatch(prompts, named))
+
+    async def abatch(self, prompts: list[str], named: list[dict[str, str]]) -> None:
+        given = [{"question": prompt, "answers": []} for prompt in prompts]
+        await self.program.abatch(given, list(map(config_of, named)))

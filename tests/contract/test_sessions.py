@@ -87,7 +87,7 @@ def test_a_block_inside_a_tool_begins_a_linked_trace(traced, captured):
     outer = {span.context.span_id: span for span in captured.spans if span.name != "inner"}
 
     assert inner
-    assert {jobs.INNER_SESSION} == {session_id_of(span) for span in inner}
+    assert {jobs.inner_of(MARK).session_id} == {session_id_of(span) for span in inner}
     assert {BOUND} == {session_id_of(span) for span in outer.values()}
     assert all(span.links[0].context.span_id in outer for span in inner)
     assert not {span.context.trace_id for span in inner} & {span.context.trace_id for span in outer.values()}

@@ -51,18 +51,20 @@ def test_the_demo_shows_its_conversation_while_and_after_it_runs(lucidic):
     sessions = lucidic("-m", "lucidic", "sessions", "--json")
 
     assert (0, "") == (demo.returncode, demo.stderr)
-    assert 3 == demo.stdout.count("Turn ") // 2
+    assert 4 == demo.stdout.count("Turn ") // 2
     assert "find_order" in demo.stdout
     document = json.loads(shown.stdout)
     roots = [
         span for trace in document["traces"] for span in trace["spans"] if span["parent_span_id"] is None
     ]
-    assert 3 == len(document["traces"]) == len(roots)
+    assert 4 == len(document["traces"]) == len(roots)
     assert "Hello, where is my order 4711?" == roots[0]["attributes"]["input.value"]
     assert (
         "Done: your two reading lamps arrive on Monday, at no extra cost."
         == roots[2]["attributes"]["output.value"]
     )
+    assert "Is one of the lamps bright enough for my desk?" == roots[3]["attributes"]["input.value"]
+    assert roots[3]["attributes"]["output.value"].startswith("Yes: with 470 lumen")
     assert [document["session"]["id"]] == [session["id"] for session in json.loads(sessions.stdout)]
 
 

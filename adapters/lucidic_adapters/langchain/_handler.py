@@ -52,7 +52,7 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
 
     It needs no ``init()``. The session of a run is decided as everywhere in lucidic: the session
     given here, else a session bound around the call, else the ids in the call's metadata or
-    ``configurable`` (``session_id``, ``conversation_id``, ``thread_id``).
+    ``configurable`` (``lucidic_session_id``, ``session_id``, ``conversation_id``, ``thread_id``).
 
     It is a ``BaseTracer`` only by name, because LangGraph gives the payloads that a node's
     ``TracePolicy`` shaped to tracers alone; none of BaseTracer's bookkeeping is used.

@@ -16,6 +16,8 @@ from lucidic.errors import MissingDependencyError
 def demo() -> None:
     """Hold a short conversation with a LangChain agent, and watch its session.
 
+    The last question passes through LangGraph, PydanticAI, the OpenAI Agents SDK and LangChain, in one trace.
+
     The real provider answers where OPENAI_API_KEY is set (OPENAI_MODEL and OPENAI_BASE_URL are respected);
     otherwise a scripted server on this machine does, and nothing leaves it.
     """

@@ -15,8 +15,8 @@ SessionFrom = Literal["block", "framework"]
 Source = Literal["handler", "bound", "parent", "framework", "init"]
 """The rule that named the session."""
 
-SESSION_METADATA_KEYS = ("session_id", "conversation_id", "thread_id")
-"""Metadata keys that name a session, in order of precedence (OpenInference's order)."""
+SESSION_METADATA_KEYS = ("lucidic_session_id", "session_id", "conversation_id", "thread_id")
+"""Metadata keys that name a session, in order of precedence: the one that is ours alone, then OpenInference's order."""
 
 
 class FrameworkID(NamedTuple):
