@@ -1,4 +1,4 @@
-"""Take the documentation's pictures of the page: ``python -m tests.view.screenshots FOLDER``."""
+"""Take the documentation's pictures of the page: ``python -m tests.view.screenshots docs/images [NAME …]``."""
 
 from __future__ import annotations
 
@@ -174,15 +174,15 @@ def store() -> FakeReader:
 
 
 SESSION = "/session?id=user_ada_conv_2291"
+SPAN = f"{SESSION}&trace={2:032x}&span={8:016x}"
 PICTURES = {
     "page-sessions": ("/", {}),
     "page-session": (SESSION, {}),
     "page-session-dark": (SESSION, {"color_scheme": "dark"}),
-    "page-span": (f"{SESSION}&trace={2:032x}&span={8:016x}", {}),
-    "page-error-dark": (f"{SESSION}&trace={2:032x}&span={8:016x}", {"color_scheme": "dark"}),
+    "page-error": (SPAN, {}),
+    "page-error-dark": (SPAN, {"color_scheme": "dark"}),
     "page-model": (f"{SESSION}&trace={1:032x}&span={2:016x}", {}),
     "page-narrow": (SESSION, {"viewport": {"width": 390, "height": 780}}),
-    "page-sessions-dark": ("/", {"color_scheme": "dark"}),
 }
 
 
@@ -193,7 +193,7 @@ def main(folder: Path, names: list[str]) -> None:
         for name in names or PICTURES:
             path, options = PICTURES[name]
             tab = browser.new_page(
-                base_url=address, **{"viewport": {"width": 1280, "height": 860}, **options}
+                base_url=address, **{"viewport": {"width": 1120, "height": 700}, **options}
             )
             tab.goto(path)
             tab.locator("#lc-live.lc-on").wait_for()

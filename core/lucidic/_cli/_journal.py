@@ -23,6 +23,7 @@ from lucidic._cli._common import (
     print_json,
     show_on,
     store,
+    told_if_slow,
     write_text,
 )
 from lucidic._view._html import draw_file
@@ -84,7 +85,8 @@ def export(
 def _export_html(wanted: tuple[str, ...], target: Path) -> None:
     with store() as reader:
         chosen = [find_session(reader, name) for name in dict.fromkeys(wanted or (None,))]
-        drawn = draw_file([(known, turns(reader.spans(known.session_id))) for known in chosen])
+        with told_if_slow("Drawing the spans …"):
+            drawn = draw_file([(known, turns(reader.spans(known.session_id))) for known in chosen])
     write_text(target, drawn)
 
 

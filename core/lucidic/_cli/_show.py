@@ -15,6 +15,7 @@ from lucidic._cli._common import (
     print_json,
     show_on,
     store,
+    told_if_slow,
     write_text,
 )
 from lucidic._view._html import draw_file
@@ -44,7 +45,8 @@ def show(
     """
     with store() as reader:
         known = find_session(reader, session)
-        found = turns(reader.spans(known.session_id))
+        with told_if_slow("Reading the spans …"):
+            found = turns(reader.spans(known.session_id))
     if trace is not None:
         found = [_the_turn(found, trace)]
     if html is not None:

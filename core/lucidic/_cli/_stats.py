@@ -15,6 +15,7 @@ from lucidic._cli._common import (
     print_json,
     show_on,
     store,
+    told_if_slow,
 )
 from lucidic._view._stats import GROUPS, Group, draw_figures, figures, figures_json
 
@@ -36,9 +37,10 @@ def stats(session: str | None, by: Group | None, since: int | None, as_json: boo
     """
     with store() as reader:
         session_id = find_session(reader, session).session_id if session is not None else None
-        spans = reader.spans(session_id, since_ns=since)
-    groups = (by,) if by is not None else GROUPS
-    tables = {group: figures(spans, group) for group in groups}
+        groups = (by,) if by is not None else GROUPS
+        with told_if_slow("Counting the spans …"):
+            spans = reader.spans(session_id, since_ns=since)
+            tables = {group: figures(spans, group) for group in groups}
     if as_json:
         print_json({group: [figures_json(row) for row in rows] for group, rows in tables.items()})
         return

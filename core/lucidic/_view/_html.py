@@ -80,7 +80,7 @@ def draw_file(sessions: Sequence[tuple[StoredSession, Sequence[_tree.Turn]]]) ->
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<style>{STYLE}</style></head>"
-        f'<body class="lc-page"><main>{body}</main></body></html>'
+        f'<body class="lc-page"><main><h1 class="lc-unseen">{escaped(title)}</h1>{body}</main></body></html>'
     )
 
 

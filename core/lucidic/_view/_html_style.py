@@ -25,6 +25,7 @@ STYLE: Final = (
     ".lucidic,.lc-page{color:var(--lc-fg);background:var(--lc-bg);font:14px/1.45 system-ui,sans-serif}"
     ".lucidic{border:1px solid var(--lc-line);border-radius:8px;padding:12px 16px;max-width:1100px}"
     ".lc-page{margin:0;padding:16px;color-scheme:light dark}.lc-page main{max-width:1100px;margin:auto}"
+    ".lc-unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
     ".lucidic+.lucidic{margin-top:16px}"
     ".lucidic h2{font-size:1.15em;margin:0;overflow-wrap:anywhere}.lucidic p{margin:.15em 0;overflow-wrap:anywhere}"
     ".lc-note{color:var(--lc-dim);font-size:.9em}"

@@ -19,7 +19,7 @@ def frame(title: str, body: str, *, events: str = "", trail: Sequence[tuple[str,
     live = f' data-events="{escaped(events)}"' if events else ""
     above = "".join(
         f'<li><a href="{escaped(address)}">{escaped(name)}</a></li>'
-        for address, name in (("/", "Sessions"), *trail)
+        for address, name in (("/", "lucidic"), *trail)
     ) + (f'<li aria-current="page">{escaped(title)}</li>' if events != "/events" else "")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escaped(title)} · lucidic</title>'

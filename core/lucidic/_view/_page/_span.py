@@ -46,7 +46,7 @@ def draw_span(span: StoredSpan, *, level: int = 2) -> str:
     return (
         f'<div class="lc-row lc-k-{known}{failed}"><h{level}><b class="lc-kind">{escaped(kind)}</b> {escaped(title(span))}</h{level}>'
         f'<ul class="lc-facts">{facts}</ul></div>'
-        f"{_failure(span)}{''.join(_body(span))}{_settings(span)}{_links(span)}{_rest(span)}"
+        f"{_failure(span)}{''.join(_body(span, level + 1))}{_settings(span)}{_links(span, level + 1)}{_rest(span)}"
     )
 
 
@@ -70,29 +70,29 @@ def _failure(span: StoredSpan) -> str:
     return f'<section class="lc-failure" aria-label="Error"><p><b>{escaped(failed.headline)}</b></p>{stack}</section>'
 
 
-def _body(span: StoredSpan) -> Iterator[str]:
+def _body(span: StoredSpan, level: int) -> Iterator[str]:
     inputs = messages(span, Key.LLM_INPUT_MESSAGES)
     outputs = messages(span, Key.LLM_OUTPUT_MESSAGES)
     if inputs:
         said = "".join(map(_bubble, inputs))
-        yield _section(f"{count(len(inputs), 'message')} in", said)
+        yield _section(f"{count(len(inputs), 'message')} in", said, level)
     else:
         given = content.first(span.attributes, Key.INPUT_VALUE)
         if content.kind(span) == "TOOL":
             given = arguments(span)
         if given:
-            yield _section("Input", draw_value(given, _TEXT_LIMIT))
+            yield _section("Input", draw_value(given, _TEXT_LIMIT), level)
     documents = content.documents(span)
     if outputs:
-        yield _section("Out", "".join(map(_bubble, outputs)))
+        yield _section("Out", "".join(map(_bubble, outputs)), level)
     elif documents:
-        yield _section(count(len(documents), "document"), "".join(map(_document, documents)))
+        yield _section(count(len(documents), "document"), "".join(map(_document, documents)), level)
     elif result := result_text(span):
-        yield _section("Output", draw_value(result, _TEXT_LIMIT))
+        yield _section("Output", draw_value(result, _TEXT_LIMIT), level)
 
 
-def _section(heading: str, body: str) -> str:
-    return f'<section aria-label="{escaped(heading)}"><h3>{escaped(heading)}</h3>{body}</section>'
+def _section(heading: str, body: str, level: int) -> str:
+    return f'<section aria-label="{escaped(heading)}"><h{level}>{escaped(heading)}</h{level}>{body}</section>'
 
 
 def _bubble(message: Message) -> str:
@@ -149,19 +149,19 @@ def _settings(span: StoredSpan) -> str:
     )
 
 
-def _links(span: StoredSpan) -> str:
+def _links(span: StoredSpan, level: int) -> str:
     """Return the spans that this one is linked to: where a block of another session was entered."""
     rows = "".join(
         f'<li><a href="{escaped(span_address(link.trace_id, link.span_id))}">span {escaped(link.span_id)}</a></li>'
         for link in span.links
     )
-    return _section("Linked spans", f"<ul>{rows}</ul>") if rows else ""
+    return _section("Linked spans", f"<ul>{rows}</ul>", level) if rows else ""
 
 
 def _rest(span: StoredSpan) -> str:
     whole = span_json(span)
     events = "".join(
-        f"<h4>{escaped(event.name)} <span class=lc-note>after {duration(event.time_ns - span.start_ns)}</span></h4>"
+        f"<p><b>{escaped(event.name)}</b> after {duration(event.time_ns - span.start_ns)}</p>"
         f"{_table(event.attributes)}"
         for event in span.events
         if event.name != "exception"
