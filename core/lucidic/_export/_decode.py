@@ -15,6 +15,7 @@ from lucidic._records import JSONValue, SpanEvent, SpanLink, StoredSpan
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUS = ("UNSET", "OK", "ERROR")
 unpack_fixed64 = struct.Struct("<Q").unpack_from
+unpack_fixed32 = struct.Struct("<I").unpack_from
 unpack_double = struct.Struct("<d").unpack_from
 
 

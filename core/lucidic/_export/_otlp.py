@@ -9,12 +9,13 @@ import gzip
 import http
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from lucidic._export._conventions import Dialect
 from lucidic._export._http import HTTPClient, HTTPError, tls_context
 from lucidic._export._local_roots import as_local_root
 from lucidic._export._otlp_answer import Answered, read_answer
@@ -56,17 +57,29 @@ class OTLPSink:
 
     Args:
         config: The endpoint.
+        conventions: Names of conventions that spans carry on their way there.
         clock: Tells the time of the day in seconds, for ``Retry-After`` dates.
     """
 
-    def __init__(self, config: OTLPConfig, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: OTLPConfig,
+        *,
+        conventions: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.config = config
         self.name = config.name
+        self._dialect = Dialect(conventions) if conventions else None
         self._clock = clock
         self._client = HTTPClient(
             lambda: tls_context(config.certificate, config.client_certificate, config.client_key)
         )
         self._accepted = False
+
+    def renew(self, other: OTLPSink) -> None:
+        """Go on with other headers and conventions; may be called from another thread."""
+        self.config, self._dialect = other.config, other._dialect
 
     def close(self) -> None:
         """Close the connections."""
@@ -138,7 +151,9 @@ class OTLPSink:
         return self._accepted or outcome.rejected < _SUSPICIOUS
 
     def _encoded(self, batch: Batch) -> bytes:
-        return (batch.translated(as_local_root) if self.config.local_roots else batch).request()
+        if self.config.local_roots:
+            batch = batch.translated(as_local_root)
+        return (batch if self._dialect is None else batch.translated(self._dialect)).request()
 
     def _send(self, body: bytes, until: float) -> _Reply | str:
         """Send a request; return the reply, or what was wrong with the connection."""
