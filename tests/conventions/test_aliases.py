@@ -88,7 +88,9 @@ def test_every_span_carries_the_aliases(backend, tracer, name):
     turn = ON_TURNS.get(name, {})
     assert turn.items() <= backend.spans["turn"].items()
     # What marks a turn is on no other span.
-    assert not {"langfuse.trace.name", "wandb.is_turn", "traceloop.workflow.name"} & backend.spans["look"].keys()
+    assert (
+        not {"langfuse.trace.name", "wandb.is_turn", "traceloop.workflow.name"} & backend.spans["look"].keys()
+    )
 
 
 def test_several_at_once_and_none_by_default(backend, tracer, monkeypatch):
