@@ -20,7 +20,7 @@ CONVENTIONS = (
     "langfuse", "langsmith", "logfire", "weave", "opik", "traceloop", "datadog", "mlflow", "gen_ai",
 )  # fmt: skip
 """The conventions that exported spans can carry."""
-ANNOTATIONS = ("phoenix", "mlflow", "spans", "off")
+ANNOTATIONS = ("phoenix", "mlflow", "langfuse", "spans")
 """The forms in which an OTLP endpoint can take scores; ``spans`` are OpenInference's annotations."""
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -111,7 +111,7 @@ class Settings:
     @property
     def sinks(self) -> tuple[object, ...]:
         """What of the settings makes sinks what they are and may change while they work."""
-        return self.api_key, self.agent_id, self.conventions
+        return self.api_key, self.agent_id, self.conventions, self.annotations
 
     def require_credentials(self) -> tuple[str, str]:
         """Return key and agent id for the hosted API.

@@ -44,6 +44,7 @@ def otlp(
     *,
     headers: Mapping[str, str] | None = None,
     conventions: Sequence[str] | None = None,
+    annotations: str | None = None,
 ) -> OTLPSink:
     """Make a sink for an OTLP/HTTP endpoint: Phoenix, MLflow, Langfuse, a Collector.
 
@@ -53,19 +54,29 @@ def otlp(
         headers: Added to those of ``OTEL_EXPORTER_OTLP_HEADERS``.
         conventions: What spans carry there beside OpenInference, such as ``["langfuse"]``; added to what the
             address itself shows. Default ``LUCIDIC_CONVENTIONS``; an empty list adds nothing at all.
+        annotations: In whose form scores go there: ``"phoenix"``, ``"mlflow"``, ``"langfuse"``, or ``"spans"`` for
+            OpenInference's carrier spans. Default ``LUCIDIC_ANNOTATIONS``, else what the endpoint turns out to be.
 
     Raises:
         ConfigurationError: No endpoint is given anywhere, it is no http address, or there is no such convention.
 
     """
-    from lucidic._config import Settings, check_conventions
+    from lucidic._config import Settings, check_annotations, check_conventions
 
-    wanted = Settings.load().conventions if conventions is None else check_conventions(conventions)
-    return _otlp(endpoint, headers, wanted)
+    settings = Settings.load()
+    return _otlp(
+        endpoint,
+        headers,
+        settings.conventions if conventions is None else check_conventions(conventions),
+        settings.annotations if annotations is None else check_annotations(annotations),
+    )
 
 
 def _otlp(
-    endpoint: str | None, headers: Mapping[str, str] | None, conventions: tuple[str, ...] | None
+    endpoint: str | None,
+    headers: Mapping[str, str] | None,
+    conventions: tuple[str, ...] | None,
+    annotations: str | None,
 ) -> OTLPSink:
     from lucidic._export._conventions import conventions_of
     from lucidic._export._otlp import OTLPSink
@@ -78,7 +89,7 @@ def _otlp(
             "or set LUCIDIC_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT."
         )
     shown = conventions_of(config.endpoint, config.headers) if conventions != () else ()
-    return OTLPSink(config, conventions=_with_gen_ai((*shown, *(conventions or ()))))
+    return OTLPSink(config, conventions=_with_gen_ai((*shown, *(conventions or ()))), annotations=annotations)
 
 
 def _with_gen_ai(conventions: Sequence[str]) -> tuple[str, ...]:
@@ -91,7 +102,7 @@ def _configured_otlp(settings: Settings) -> Sink | None:
     if not settings.otlp_endpoint:
         return None
     given = settings.otlp_endpoint if settings.origins.get("otlp_endpoint") == "argument" else None
-    return _otlp(given, None, settings.conventions)
+    return _otlp(given, None, settings.conventions, settings.annotations)
 
 
 def _configured_jsonl(settings: Settings) -> Sink | None:
