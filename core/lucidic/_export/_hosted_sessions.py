@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from lucidic._export._hosted_http import RefusedError, Reply, StoppedError
@@ -35,6 +35,10 @@ class Request(Protocol):
     """Sends a request; gives the reply back if it is ``ok`` or ``unknown``, and raises for all others."""
 
     def __call__(self, method: str, path: str, until: float, fields: Mapping[str, Any], /) -> Reply: ...
+
+
+Send = Callable[[str, Mapping[str, Any]], Reply]
+"""Posts fields to a path for one session; raises if they do not get through."""
 
 
 class HostedSessions:
@@ -89,6 +93,15 @@ class HostedSessions:
         if reply.meaning == "unknown":
             raise StoppedError("paused", f"{method} {path}: {reply.note}")
         return reply
+
+    def sender(self, session_id: str) -> Send:
+        """Return ``send`` for what is posted for a session."""
+        return lambda path, fields: self.send(session_id, "POST", path, fields)
+
+    def backend_id(self, session_id: str) -> str | None:
+        """Return the id of a session at the backend; None if it does not have it from us."""
+        known = self._states.get(session_id)
+        return None if known is None else known.backend_id
 
     def end_again(self, session_id: str) -> None:
         """End a session once more if it had ended before the event that was sent now.
