@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from openinference.semconv.trace import OpenInferenceSpanKindValues as Kind
 from openinference.semconv.trace import SpanAttributes as Key
 
-from lucidic._export._decode import decode_pair, raw_fields, unpack_fixed32
+from lucidic._export._decode import decode_pair, raw_fields, scan_span
 from lucidic._export._encode import encode_attributes
 from lucidic._export._hosted_llm import input_messages, output_messages
 from lucidic._export._hosted_nest import pick_json
@@ -35,6 +35,24 @@ LANGFUSE_LIMIT: Final = 199
 """Longer ids of sessions and users, and those that are not ASCII, Langfuse drops."""
 MLFLOW_LIMIT: Final = 250
 """A longer session id makes MLflow refuse the whole request."""
+_READ: Final = frozenset(
+    key.encode()
+    for key in (
+        Key.SESSION_ID,
+        Key.USER_ID,
+        Key.TAG_TAGS,
+        Key.METADATA,
+        Key.OPENINFERENCE_SPAN_KIND,
+        Key.LLM_SYSTEM,
+        Key.LLM_COST_TOTAL,
+        Key.TOOL_NAME,
+        Key.INPUT_VALUE,
+        Key.OUTPUT_VALUE,
+    )
+)
+"""What aliases are made of; nothing else is decoded for them."""
+_INPUT: Final = Key.INPUT_VALUE.encode()
+_OUTPUT: Final = Key.OUTPUT_VALUE.encode()
 _TASKS: Final[Mapping[str, str]] = {
     Kind.AGENT.value: "agent",
     Kind.TOOL.value: "tool",
@@ -240,7 +258,15 @@ class Dialect:
         if not (self._aliases or self._gen_ai):
             return entry if self._limit is None else shorten_session(entry, self._limit)
         with guarded("conventions"):
-            told = read(entry.data)
+            scan = scan_span(entry.data)
+            # Messages are read where they are translated, or stand in for a side that is missing.
+            one_sided = (_INPUT in scan.pairs) != (_OUTPUT in scan.pairs)
+            keys = scan.pairs if self._gen_ai or one_sided else scan.pairs.keys() & _READ
+            told = Told(
+                scan.name,
+                dict(decode_pair(entry.data[slice(*scan.pairs[key])]) for key in keys),
+                is_turn=not scan.has_parent or bool(scan.flags & _REMOTE_PARENT),
+            )
             found: Aliases = {}
             if self._gen_ai:
                 from lucidic._export._conventions_genai import gen_ai_attributes
@@ -251,29 +277,12 @@ class Dialect:
             added = {
                 key: value
                 for key, value in found.items()
-                if value is not None and value not in ("", []) and key not in told.attributes
+                if value is not None and value not in ("", []) and key.encode() not in scan.pairs
             }
             entry = entry._replace(data=entry.data + encode_attributes(added, _ATTRIBUTE))
             if self._limit is not None:
                 entry = shorten_session(entry, self._limit)
         return entry
-
-
-def read(data: bytes) -> Told:
-    """Read an OTLP span as far as aliases need it."""
-    name, parent, flags = "", b"", 0
-    attributes: dict[str, Any] = {}
-    for number, _raw, value in raw_fields(data):
-        if number == 9:
-            key, content = decode_pair(value)
-            attributes[key] = content
-        elif number == 5:
-            name = value.decode("utf-8", "replace")
-        elif number == 4:
-            parent = value
-        elif number == 16:
-            flags = unpack_fixed32(value)[0]
-    return Told(name, attributes, is_turn=not parent or bool(flags & _REMOTE_PARENT))
 
 
 def shorten_session(entry: SpanEntry, limit: int) -> SpanEntry:
