@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from openinference.semconv.trace import OpenInferenceSpanKindValues as Kind
 from openinference.semconv.trace import SpanAttributes as Key
 
+from lucidic._config import check_conventions
 from lucidic._export._decode import decode_pair, raw_fields, scan_span
 from lucidic._export._encode import encode_attributes
 from lucidic._export._hosted_llm import input_messages, output_messages
@@ -244,11 +245,15 @@ def fit(text: str | None, limit: int, *, ascii_only: bool = False) -> str | None
 
 
 class Dialect:
-    """Several conventions at once, for one destination."""
+    """Several conventions at once, for one destination.
+
+    Raises:
+        ConfigurationError: There is no such convention.
+    """
 
     def __init__(self, names: Collection[str]) -> None:
-        chosen = [CONVENTIONS[name] for name in names]
-        self.names = tuple(names)
+        self.names = check_conventions(names)
+        chosen = [CONVENTIONS[name] for name in self.names]
         self._aliases = [each.aliases for each in chosen if each.aliases is not _nothing]
         self._gen_ai = any(each.gen_ai for each in chosen)
         self._limit = min((each.session_limit for each in chosen if each.session_limit), default=None)
