@@ -160,8 +160,9 @@ def test_what_nobody_knows_is_refused_in_the_end(backend, turn, monkeypatch):
     monkeypatch.setattr(_scores, "PATIENCE", 0.0)
     monkeypatch.setattr(_scores, "_SOON", ())
     phoenix = PhoenixREST(backend, known={"user_7_conv_1"})
-    turn()
     lai.score("somebody_elses", "helpful", True)
+    lai.flush(10)
+    turn()
     lai.score("user_7_conv_1", "helpful", True)
     lai.flush(10)
     assert [key[0] for key in phoenix.kept] == ["user_7_conv_1"]

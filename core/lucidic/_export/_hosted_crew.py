@@ -6,8 +6,9 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from lucidic._export._hosted_http import HostedClient
 
@@ -20,6 +21,10 @@ WORTH: Final = 8
 Job = Callable[[HostedClient], None]
 """Does its work with the client of whoever does it; raises if it did not get through."""
 
+_Answers: TypeAlias = "queue.SimpleQueue[tuple[int, bool]]"
+_Jobs: TypeAlias = "queue.SimpleQueue[tuple[int, Job, _Answers] | None]"
+_GRACE: Final = 1.0
+
 
 class Crew:
     """Do jobs, each with a client of its own. Creating it starts no thread; the threads end with the process.
@@ -30,20 +35,25 @@ class Crew:
 
     def __init__(self, client: Callable[[], HostedClient]) -> None:
         self._make = client
-        self._jobs: queue.SimpleQueue[tuple[int, Job, queue.SimpleQueue[tuple[int, bool]]] | None]
-        self._jobs = queue.SimpleQueue()
+        self._jobs: _Jobs = queue.SimpleQueue()
         self._hands = 0
         self._pid = 0
 
-    def do(self, jobs: Mapping[int, Job]) -> set[int]:
-        """Do jobs and return the keys of those that got through; every job must end by itself in time."""
+    def do(self, jobs: Mapping[int, Job], until: float) -> set[int]:
+        """Do jobs and return the keys of those that got through; every job must end by itself at ``until``."""
         if len(jobs) < WORTH or not self._ready():
             return set()
-        done: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
+        done: _Answers = queue.SimpleQueue()
         for key, job in jobs.items():
             self._jobs.put((key, job, done))
-        answers = [done.get() for _ in jobs]
-        return {key for key, through in answers if through}
+        found = set()
+        # A job that ends with the interpreter never answers.
+        with contextlib.suppress(queue.Empty):
+            for _ in jobs:
+                key, through = done.get(timeout=max(0.0, until - time.monotonic()) + _GRACE)
+                if through:
+                    found.add(key)
+        return found
 
     def close(self) -> None:
         """Let the threads go; the next jobs start new ones."""
@@ -67,9 +77,7 @@ class Crew:
             break
         return self._hands > 0
 
-    def _work(
-        self, jobs: queue.SimpleQueue[tuple[int, Job, queue.SimpleQueue[tuple[int, bool]]] | None]
-    ) -> None:
+    def _work(self, jobs: _Jobs) -> None:
         client = self._make()
         while (task := jobs.get()) is not None:
             key, job, done = task

@@ -72,7 +72,15 @@ class HostedSessions:
         elif record.event == "end":
             if known is None or known.ended_ns is None or known.ended_ns < record.time_ns:
                 self._end(record.session_id, _only(fields, _CHANGED), record.time_ns)
-        elif changed := _only(fields, _CHANGED):
+        else:
+            self._change(record, known, fields)
+
+    def _change(self, record: SessionRecord, known: RemoteSession | None, fields: Mapping[str, Any]) -> None:
+        # A name is only taken where a session is begun or resumed, and resuming a finished one would open it.
+        if fields.get("name") and (known is None or known.ended_ns is None):
+            started = record.time_ns if known is None else known.started_ns
+            self._create(record.session_id, {"session_name": fields["name"]}, started)
+        if changed := _only(fields, _CHANGED):
             self.send(record.session_id, "PUT", "updatesession", changed)
 
     def send(self, session_id: str, method: str, path: str, fields: Mapping[str, Any]) -> Reply:

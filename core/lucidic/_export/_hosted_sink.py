@@ -100,7 +100,7 @@ class HostedSink:
                     if fates and time.monotonic() >= until:
                         break
                     # Here it is known which sessions the backend has, and what is wrong with what did not get through.
-                    ahead |= self._crew.do(self._jobs(batch, run, sessions, until))
+                    ahead |= self._crew.do(self._jobs(batch, run, sessions, until), until)
                     for place in run:
                         if place not in ahead and fates and time.monotonic() >= until:
                             break

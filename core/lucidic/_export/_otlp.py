@@ -111,14 +111,18 @@ class OTLPSink:
         """Deliver a batch; see Sink."""
         outcome = Outcome()
         until = time.monotonic() + min(timeout, self.config.timeout)
+        refused_scores = 0
         try:
             for are_scores, part in self._scores.parts(batch, until):
+                before = outcome.rejected
                 deliver = self._scores.write if are_scores else self._deliver
-                if not deliver(part, until, outcome):
+                goes_on = deliver(part, until, outcome)
+                refused_scores += outcome.rejected - before if are_scores else 0
+                if not goes_on:
                     break
         except StoppedError as stopped:
             _stop(outcome, stopped.answer, stopped.note)
-        if outcome.rejected and not self._accepted:
+        if outcome.rejected > refused_scores and not self._accepted:
             # An endpoint that has refused everything since the start is the wrong one, or lacks a header (MLflow its
             # experiment), and the spans are fine. Real poison is told from that as soon as another span is taken.
             return Outcome(answer="paused", note=outcome.refused[0][1])
