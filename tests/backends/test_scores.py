@@ -18,7 +18,9 @@ def turns(session_id):
         lai.init(session_id=session_id)
         spans = []
         for _ in range(2):
-            with tracer.start_as_current_span("turn", attributes={"openinference.span.kind": "AGENT"}) as span:
+            with tracer.start_as_current_span(
+                "turn", attributes={"openinference.span.kind": "AGENT"}
+            ) as span:
                 spans.append(span)
         return spans
 

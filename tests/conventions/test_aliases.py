@@ -263,3 +263,19 @@ def test_file_carries_what_was_asked_for(tracer, tmp_path, monkeypatch):
     assert lai.flush(10)
     lai.shutdown()
     assert '"wandb.thread_id"' in (tmp_path / "spans.jsonl").read_text()
+
+
+def test_what_is_sent_again_has_them_too(backend, tracer, monkeypatch):
+    """Spans that were recorded without any convention get it when they are replayed."""
+    from click.testing import CliRunner
+
+    from lucidic._cli import main
+
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    lai.init(session_id="user_7_conv_1")
+    one_turn(tracer)
+    lai.shutdown()
+    monkeypatch.setenv("LUCIDIC_CONVENTIONS", "opik")
+    done = CliRunner().invoke(main, ["replay", "--to", backend.url])
+    assert done.exit_code == 0, done.output
+    assert backend.spans["look"]["thread_id"] == "user_7_conv_1"

@@ -283,6 +283,19 @@ def test_elsewhere_scores_are_carrier_spans(backend, turn):
     assert (carrier.trace_id, carrier.parent_span_id) == (link.trace_id, link.span_id)
 
 
+def test_carriers_are_grouped_and_no_turns(backend, turn):
+    """Carriers have the keys that a backend groups by, those of verdicts too, and none is marked as a turn."""
+    lai.init(session_id="user_7_conv_2", conventions=["weave"])
+    turn()
+    lai.score("user_7_conv_1", "helpful", True)
+    lai.update_session("user_7_conv_1", is_successful=True)
+    assert lai.flush(10)
+    assert "wandb.is_turn" in backend.spans["turn"]
+    for name in ("score helpful", "score success"):
+        assert backend.spans[name]["wandb.thread_id"] == "user_7_conv_1"
+        assert "wandb.is_turn" not in backend.spans[name]
+
+
 def test_carriers_are_openinference(captured, turn):
     """Carriers are what OpenInference's package itself writes, and its rules find nothing to say."""
     from openinference.instrumentation import get_annotation_attributes

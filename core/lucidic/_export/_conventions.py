@@ -18,12 +18,13 @@ from openinference.semconv.trace import OpenInferenceSpanKindValues as Kind
 from openinference.semconv.trace import SpanAttributes as Key
 
 from lucidic._config import check_conventions
-from lucidic._export._decode import decode_pair, raw_fields, scan_span
+from lucidic._export._decode import SpanScan, decode_pair, raw_fields, scan_span
 from lucidic._export._encode import encode_attributes
 from lucidic._export._hosted_llm import input_messages, output_messages
 from lucidic._export._hosted_nest import pick_json
 from lucidic._export._payload import SpanEntry
 from lucidic._guard import guarded
+from lucidic._score_span import PREFIX
 
 
 Aliases = dict[str, Any]
@@ -53,6 +54,7 @@ _READ: Final = frozenset(
 )
 """What aliases are made of; nothing else is decoded for them."""
 _INPUT: Final = Key.INPUT_VALUE.encode()
+_SCORE: Final = f"{PREFIX}name".encode()
 _OUTPUT: Final = Key.OUTPUT_VALUE.encode()
 _TASKS: Final[Mapping[str, str]] = {
     Kind.AGENT.value: "agent",
@@ -270,7 +272,7 @@ class Dialect:
             told = Told(
                 scan.name,
                 dict(decode_pair(entry.data[slice(*scan.pairs[key])]) for key in keys),
-                is_turn=not scan.has_parent or bool(scan.flags & _REMOTE_PARENT),
+                is_turn=_is_turn(scan),
             )
             found: Aliases = {}
             if self._gen_ai:
@@ -288,6 +290,11 @@ class Dialect:
             if self._limit is not None:
                 entry = shorten_session(entry, self._limit)
         return entry
+
+
+def _is_turn(scan: SpanScan) -> bool:
+    is_first = not scan.has_parent or bool(scan.flags & _REMOTE_PARENT)
+    return is_first and _SCORE not in scan.pairs
 
 
 def shorten_session(entry: SpanEntry, limit: int) -> SpanEntry:

@@ -216,14 +216,14 @@ class OTLPSink:
             location=response.headers.get("location", ""),
         )
 
-    def _export(self, body: bytes, until: float) -> None:
+    def _export(self, batch: Batch, until: float) -> None:
         """Send a request of no span that the books know.
 
         Raises:
             StoppedError: It is not taken now.
             RefusedError: It is refused.
         """
-        reply = self._send(body, until)
+        reply = self._send(self._encoded(batch), until)
         if isinstance(reply, str):
             raise StoppedError("retry", reply)
         if reply.status in _AGAIN or reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:

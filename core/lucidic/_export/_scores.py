@@ -48,7 +48,7 @@ class ScoreWriter:
         form: One of ``lucidic._config.ANNOTATIONS``; None: what the endpoint turns out to be.
         langfuse: The endpoint's address is Langfuse's.
         request: Sends a request.
-        export: Sends an OTLP request by a time; raises StoppedError if it is not taken now, and RefusedError if
+        export: Sends a batch as an OTLP request by a time; raises StoppedError if it is not taken now, and RefusedError if
             it never will be.
     """
 
@@ -59,7 +59,7 @@ class ScoreWriter:
         *,
         langfuse: bool,
         request: Request,
-        export: Callable[[bytes, float], None],
+        export: Callable[[Batch, float], None],
     ) -> None:
         self._form = form or (
             "mlflow" if _MLFLOW_EXPERIMENT in config.headers else "langfuse" if langfuse else None
@@ -108,7 +108,7 @@ class ScoreWriter:
     def _find_out(self, until: float) -> None:
         try:
             # An empty request is a valid one: its answer says what the endpoint is.
-            self._export(b"", until)
+            self._export(Batch((), {}), until)
         except RefusedError:
             self._form = self._form or "spans"
 
@@ -203,12 +203,12 @@ def verdicts(record: SessionRecord) -> list[Score]:
     return found
 
 
-def _as_span(score: Score) -> bytes:
-    """Encode the request that carries a verdict as a span, which has the same ids at every attempt."""
+def _as_span(score: Score) -> Batch:
+    """Make the span that carries a verdict; it has the same ids at every attempt."""
     span = carrier(score, Resource.create(), ids=_Ids(score))
     key, packed = pack_origin(span)
     entry = unpack_span(pack_span(span, key, ExportOptions().span_bytes))
-    return Batch((entry,), {key: unpack_origin(packed)}).request()
+    return Batch((entry,), {key: unpack_origin(packed)})
 
 
 class _Ids(IdGenerator):
