@@ -14,7 +14,7 @@ import lucidic
 NAMES = """
 Instrumentation Scope SessionScope add_sink bind bind_session bind_session_async clear_active_session context
 continue_session create_event create_step current_session_id end_event end_session end_step errors event extract flush
-flush_on_return get_session health init inject install_as_lucidicai instrument run_in_session run_session session session_async
+flush_on_return get_session health init inject install_as_lucidicai instrument run_in_session run_session score session session_async
 set_active_session show shutdown step to_dataframe update_event update_session update_step using_attributes using_session
 """.split()
 

@@ -28,6 +28,7 @@ from lucidic._decorators import event, step
 from lucidic._manage import add_sink, end_session, flush, get_session, health, shutdown, update_session
 from lucidic._providers import Instrumentation, instrument
 from lucidic._scope import Scope, SessionScope
+from lucidic._score import score
 from lucidic._serverless import flush_on_return
 from lucidic._steps import create_event, create_step, end_event, end_step, update_event, update_step
 from lucidic._view import show, to_dataframe
@@ -63,6 +64,7 @@ __all__ = [
     "instrument",
     "run_in_session",
     "run_session",
+    "score",
     "session",
     "session_async",
     "set_active_session",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,13 @@ from lucidic.errors import APIKeyVerificationError, ConfigurationError
 
 MaskingFunction = Callable[[str], str]
 """Takes a text that could hold content, returns the text to write."""
+
+CONVENTIONS = (
+    "langfuse", "langsmith", "logfire", "weave", "opik", "traceloop", "datadog", "mlflow", "gen_ai",
+)  # fmt: skip
+"""The conventions that exported spans can carry."""
+ANNOTATIONS = ("phoenix", "mlflow", "langfuse", "spans")
+"""The forms in which an OTLP endpoint can take scores; ``spans`` are OpenInference's annotations."""
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -31,6 +38,10 @@ class Settings:
         agent_id: Agent at the hosted API (``LUCIDIC_AGENT_ID``).
         otlp_endpoint: OTLP/HTTP base address (``LUCIDIC_OTLP_ENDPOINT``, else the standard
             ``OTEL_EXPORTER_OTLP_ENDPOINT`` family).
+        conventions: What spans carry beside OpenInference on their way out (``LUCIDIC_CONVENTIONS``, names
+            with commas; see ``CONVENTIONS``). Default: what the endpoint's address asks for; empty: nothing.
+        annotations: In whose form scores go to the OTLP endpoint (``LUCIDIC_ANNOTATIONS``; see
+            ``ANNOTATIONS``). Default: what the endpoint turns out to be.
         jsonl: File to append the spans to as OTLP/JSON lines (``LUCIDIC_JSONL``); default none.
         jsonl_per_session: ``jsonl`` is a folder with one file a session (``LUCIDIC_JSONL_PER_SESSION``).
         auto_end: End the sessions of ``init()`` at exit (``LUCIDIC_AUTO_END``; default true).
@@ -52,6 +63,8 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     agent_id: str | None = None
     otlp_endpoint: str | None = None
+    conventions: tuple[str, ...] | None = None
+    annotations: str | None = None
     jsonl: Path | None = None
     jsonl_per_session: bool = False
     auto_end: bool = True
@@ -96,9 +109,9 @@ class Settings:
         return replace(self, masking_function=None, origins={**self.origins, "masking_function": "default"})
 
     @property
-    def hosted(self) -> tuple[str | None, str | None]:
-        """Key and agent id for the hosted API, as far as they are given."""
-        return self.api_key, self.agent_id
+    def sinks(self) -> tuple[object, ...]:
+        """What of the settings makes sinks what they are and may change while they work."""
+        return self.api_key, self.agent_id, self.conventions, self.annotations
 
     def require_credentials(self) -> tuple[str, str]:
         """Return key and agent id for the hosted API.
@@ -176,6 +189,36 @@ def check_session_from(value: object, name: str = "session_from") -> SessionFrom
     raise ConfigurationError(f"{name} is {value!r}; it must be 'block' or 'framework'.")
 
 
+def check_conventions(value: object, name: str = "conventions") -> tuple[str, ...]:
+    """Return the names of conventions, each once; raise ``ConfigurationError`` for what is none."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{name} must be a list of names, not {value!r}: pass [{value!r}].")
+    names = tuple(dict.fromkeys(value))
+    unknown = [each for each in names if each not in CONVENTIONS]
+    if unknown:
+        raise ConfigurationError(
+            f"{name} names {unknown[0]!r}, which is no convention. Known are {', '.join(CONVENTIONS)}; "
+            f"what reads OpenInference, as Phoenix does, needs none."
+        )
+    return names
+
+
+def _conventions(variable: str, raw: str) -> tuple[str, ...]:
+    words = [word.strip().lower() for word in raw.split(",") if word.strip()]
+    return () if words == ["none"] else check_conventions(words, variable)
+
+
+def check_annotations(value: object, name: str = "annotations") -> str:
+    """Return ``value`` if it is a form of scores; raise ``ConfigurationError`` if not."""
+    if value not in ANNOTATIONS:
+        raise ConfigurationError(f"{name} is {value!r}; it must be one of {', '.join(ANNOTATIONS)}.")
+    return str(value)
+
+
+def _annotations(variable: str, raw: str) -> str:
+    return check_annotations(raw.strip().lower(), variable)
+
+
 _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "home": (("LUCIDIC_HOME",), _path),
     "api_key": (("LUCIDIC_API_KEY",), _text),
@@ -184,6 +227,8 @@ _VARIABLES: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
         ("LUCIDIC_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         _text,
     ),
+    "conventions": (("LUCIDIC_CONVENTIONS",), _conventions),
+    "annotations": (("LUCIDIC_ANNOTATIONS",), _annotations),
     "jsonl": (("LUCIDIC_JSONL",), _path),
     "jsonl_per_session": (("LUCIDIC_JSONL_PER_SESSION",), _bool),
     "auto_end": (("LUCIDIC_AUTO_END",), _bool),

@@ -109,7 +109,7 @@ class LifecycleManager:
             known.blocks -= 1
             if known.blocks > 0:
                 return
-        self.end(session_id, fields)
+        self.end(session_id, fields, source="failure" if fields else "lucidic")
 
     def seen(self, session_id: str, source: str, *, auto_end: bool) -> None:
         """Note a session that a span was stamped with; its first span in this process writes it down.
@@ -136,8 +136,8 @@ class LifecycleManager:
         """Write what changed in a session."""
         self._write(session_id, "update", "lucidic", fields)
 
-    def end(self, session_id: str, fields: Mapping[str, JSONValue]) -> bool:
-        """End a session; False if this process has ended it already."""
+    def end(self, session_id: str, fields: Mapping[str, JSONValue], *, source: str = "lucidic") -> bool:
+        """End a session; False if this process has ended it already. ``failure`` is the source of an error's verdict."""
         if session_id in self._finished:
             return False
         if self.before_end is not None:
@@ -153,7 +153,7 @@ class LifecycleManager:
             self._seen.pop(session_id, None)
             self._by_init.pop(session_id, None)
             self._count_init()
-        self._write(session_id, "end", "lucidic", fields)
+        self._write(session_id, "end", source, fields)
         return True
 
     def init_ids(self) -> tuple[str, ...]:
@@ -193,7 +193,7 @@ class LifecycleManager:
                 ending = [session.session_id for session in self._open.values() if session.auto_end]
             fields = _uncaught() if capture_uncaught else {}
             for session_id in reversed(ending):
-                self.end(session_id, fields)
+                self.end(session_id, fields, source="failure" if fields else "lucidic")
 
     def forked(self) -> None:
         """In a forked child: the parent's sessions go on, and are the parent's to end."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import TypedDict
 
-from lucidic._config import MaskingFunction, Settings, check_session_from
+from lucidic._config import MaskingFunction, Settings, check_conventions, check_session_from
 from lucidic._ids import check_session_id
 from lucidic._providers import provider_names
 from lucidic._records import JSONValue
@@ -51,6 +51,9 @@ class SessionOptions(TypedDict, total=False):
     """Carry the session into threads and executors; default true."""
     session_from: SessionFrom | None
     """``"block"`` (default) or ``"framework"``: which one outranks the other."""
+    conventions: Sequence[str] | None
+    """What exported spans carry beside OpenInference, such as ``["langfuse"]``; default ``LUCIDIC_CONVENTIONS``,
+    and what the OTLP endpoint's address shows."""
     capture_content: bool | None
     """False leaves messages, arguments and results out."""
 
@@ -62,6 +65,7 @@ _FIELDS: Final = (
 _LISTS: Final = ("rubrics", "tags")
 _SETTINGS: Final = (
     "agent_id", "masking_function", "capture_uncaught", "threading", "session_from", "capture_content",
+    "conventions",
 )  # fmt: skip
 
 
@@ -82,6 +86,8 @@ class Opening:
             raise ConfigurationError(
                 "masking_function must be a function that takes a text and returns a text."
             )
+        if "conventions" in given:
+            given["conventions"] = check_conventions(given["conventions"])
         self._settings: dict[str, Any] = {name: given[name] for name in _SETTINGS if name in given}
         self._settings["api_key"] = _one_key(given)
         self.fields: dict[str, JSONValue] = {"name": session_name}

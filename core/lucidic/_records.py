@@ -72,6 +72,27 @@ class StoredSpan:
     resource: Mapping[str, JSONValue] = field(default_factory=dict)
 
 
+AnnotatorKind = Literal["HUMAN", "LLM", "CODE"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """What somebody thinks of a session, or of one span."""
+
+    name: str
+    value: str | bool | int | float
+    comment: str | None = None
+    annotator_kind: AnnotatorKind = "HUMAN"
+    identifier: str = ""
+    """Of two scores of one target with one name and one identifier, the later one counts."""
+    metadata: Mapping[str, JSONValue] = field(default_factory=dict)
+    session_id: str | None = None
+    trace_id: str | None = None
+    """Of the span that is scored, as ``span_id``; 32 hex digits. None: the session is."""
+    span_id: str | None = None
+    time_ns: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredSession:
     """A session as the registry knows it, with the sums over its spans."""
@@ -92,6 +113,8 @@ class StoredSession:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    scores: tuple[Score, ...] = ()
+    """The session's own scores, the oldest first; those of its spans are spans below these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

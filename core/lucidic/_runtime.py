@@ -96,7 +96,7 @@ class Runtime:
             if self._exporter is not None and settings.home != self.settings.home:
                 self._exporter.shutdown(self.settings.exit_budget)
                 self._exporter = None
-            if self._exporter is not None and settings.hosted != self.settings.hosted:
+            if self._exporter is not None and settings.sinks != self.settings.sinks:
                 for sink in _configured_sinks(settings):
                     self._exporter.add_sink(sink)
             self.settings = settings

@@ -11,6 +11,7 @@ Callbacks, processors, exporters and exit paths never raise any of them::
         SessionActiveError
         SessionFinishedError
         SessionNotFoundError
+      InvalidScoreError                (also ValueError)
       InvalidSessionIDError            (also ValueError; TypeError for ids that are no text)
       MissingDependencyError           (also ImportError)
       ExportError
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigurationError",
     "ExportError",
     "InvalidOperationError",
+    "InvalidScoreError",
     "InvalidSessionIDError",
     "LucidicError",
     "LucidicNotInitializedError",
@@ -103,6 +105,10 @@ class SessionNotFoundError(InvalidOperationError):
     def __init__(self, session_id: str, *, way_out: str) -> None:
         self.session_id = session_id
         super().__init__(f"Session {session_id!r} does not exist. {way_out}")
+
+
+class InvalidScoreError(LucidicError, ValueError):
+    """Raised when a score has no usable name or value, or nothing that it could be about."""
 
 
 class InvalidSessionIDError(LucidicError, ValueError, TypeError):

@@ -183,7 +183,7 @@ def test_slow_headers_are_cut_off(tmp_path):
         client = HTTPClient(lambda: None)
         started = time.monotonic()
         with pytest.raises(HTTPError):
-            client.post(receiver.url, b"", {}, until=started + 0.3, limit=10)
+            client.request("POST", receiver.url, b"", {}, until=started + 0.3, limit=10)
         assert time.monotonic() - started < 3
         receiver.release.set()
 
@@ -194,14 +194,14 @@ def test_proxy_of_the_environment_is_used(monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://user:pass@127.0.0.1:{proxy.port}")
         monkeypatch.setenv("no_proxy", "other.invalid")
         client = HTTPClient(lambda: None)
-        answer = client.post(
-            "http://endpoint.invalid/v1/traces", b"", {}, until=time.monotonic() + 5, limit=10
+        answer = client.request(
+            "POST", "http://endpoint.invalid/v1/traces", b"", {}, until=time.monotonic() + 5, limit=10
         )
         assert 200 == answer.status
         (sent,) = proxy.headers
         assert "endpoint.invalid" == sent["host"]
         with pytest.raises(HTTPError):
-            client.post("http://other.invalid/", b"", {}, until=time.monotonic() + 1, limit=10)
+            client.request("POST", "http://other.invalid/", b"", {}, until=time.monotonic() + 1, limit=10)
         client.close()
 
 

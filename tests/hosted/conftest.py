@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 import lucidic as lai
 from lucidic._export import _hosted_registry
 from lucidic.testing import FakeLucidic
 
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 HOSTED_VARIABLES = (
     "LUCIDIC_BASE_URL",

@@ -132,6 +132,19 @@ def test_update_session(hosted):
     assert hosted.sessions[session_id].fields["tags"] == ["b"]
 
 
+def test_renamed_session(hosted):
+    """A session's new name arrives while it is open; a finished one is not opened again for it."""
+    with lai.session(session_id="user_1_conv_1"):
+        lai.update_session(session_name="Lamp", task="buy a lamp")
+    assert lai.flush(10)
+    session = hosted.sessions["user_1_conv_1"]
+    assert (session.fields["session_name"], session.fields["task"]) == ("Lamp", "buy a lamp")
+    lai.update_session("user_1_conv_1", session_name="Late", session_eval=0.5)
+    assert lai.flush(10)
+    assert session.is_finished
+    assert (session.fields["session_name"], session.fields["session_eval"]) == ("Lamp", 0.5)
+
+
 def test_translated_ids(monkeypatch):
     """The backend's id goes on the wire, and the user sees only the one that was given, also in a second process."""
     fake = FakeLucidic(translate=lambda given: f"backend-{given}")

@@ -142,6 +142,29 @@ def test_vendor_takes_translated_ids(vendor_python):
     assert fake.sessions["backend-mine"].is_finished
 
 
+def test_same_evaluations(vendor_python, hosted):
+    """A score of a session is the evaluation that the real client makes of the same values."""
+    fake = FakeLucidic()
+    values = [("helpful", True), ("correct", 0.5), ("count", 3), ("mood", "good")]
+    program = (
+        "import sys, json, lucidicai, time\n"
+        "client = lucidicai.LucidicAI(api_key='key-1', agent_id='agent-1')\n"
+        "with client.sessions.create(session_id='story-1'):\n"
+        "    for name, value in json.loads(sys.argv[1]):\n"
+        "        client.evals.emit(result=value, name=name, description='because')\n"
+        "client.close()\n"
+    )
+    with fake.serve() as url:
+        _run(str(vendor_python), "-c", program, json.dumps(values), LUCIDIC_BASE_URL=url)
+    for name, value in values:
+        lai.score("story-1", name, value, "because")
+    assert lai.flush(20)
+    # The real client sends each from a thread of its own, in any order.
+    theirs = sorted(fake.sessions["story-1"].evals, key=lambda each: each["name"])
+    assert len(theirs) == len(values)
+    assert sorted(hosted.sessions["story-1"].evals, key=lambda each: each["name"]) == theirs
+
+
 def test_same_calls(theirs, ours):
     """For the same story the same requests are made, but for the key's check, repeated ends and the order of events."""
     assert _calls(ours) == _calls(theirs)

@@ -63,6 +63,7 @@ def test_sessions_json_is_exact(run, reader):
         "errors": 3,
         "tokens": {"prompt": 2524, "completion": 1394, "total": 3918},
         "fields": {"user_id": "user-7", "tags": ["beta", "travel"]},
+        "scores": [],
     }
 
 

@@ -91,6 +91,8 @@ def _setting(settings: Settings, name: str) -> dict[str, Any]:
         value = None if value is None else "set"
     elif value == float("inf"):
         value = "never"  # JSON has no infinity
+    elif isinstance(value, tuple):
+        value = ", ".join(value) or "none"
     elif not isinstance(value, (bool, int, float, type(None))):
         value = str(value)
     return {"value": value, "origin": settings.origins[name]}

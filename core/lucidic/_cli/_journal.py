@@ -112,16 +112,18 @@ def replay(
     For an endpoint that has lost what it had acknowledged. The ids are the same, so that one which knows them
     already can tell. Exit code 1 if not all of them were taken.
     """
-    from lucidic._export._otlp import OTLPSink
+    from lucidic import sinks
     from lucidic._export._otlp_config import otlp_config
 
+    given = dict(_header(text) for text in headers)
     try:
-        config = otlp_config(endpoint, dict(_header(text) for text in headers))
+        if otlp_config(endpoint, given) is None:
+            raise click.UsageError("No endpoint: give --to URL or set OTEL_EXPORTER_OTLP_ENDPOINT.")
+        # As the program itself would send them, with what the endpoint's conventions add.
+        sink = sinks.otlp(endpoint, headers=given)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
-    if config is None:
-        raise click.UsageError("No endpoint: give --to URL or set OTEL_EXPORTER_OTLP_ENDPOINT.")
-    sink = OTLPSink(config)
+    config = sink.config
     delivered = rejected = 0
     try:
         with _selected(sessions, since, until) as batches:

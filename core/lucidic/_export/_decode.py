@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from lucidic._records import JSONValue, SpanEvent, SpanLink, StoredSpan
 
@@ -15,6 +15,7 @@ from lucidic._records import JSONValue, SpanEvent, SpanLink, StoredSpan
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUS = ("UNSET", "OK", "ERROR")
 unpack_fixed64 = struct.Struct("<Q").unpack_from
+unpack_fixed32 = struct.Struct("<I").unpack_from
 unpack_double = struct.Struct("<d").unpack_from
 
 
@@ -89,6 +90,64 @@ def decode_value(data: bytes) -> Any:
         if number == 7:
             return value
     return None
+
+
+class SpanScan(NamedTuple):
+    """What an OTLP ``Span`` holds, and where."""
+
+    name: str
+    has_parent: bool
+    flags: int
+    pairs: dict[bytes, tuple[int, int]]
+    """Where each attribute's ``KeyValue`` is, by its key."""
+
+
+def scan_span(data: bytes) -> SpanScan:
+    """Look through an OTLP ``Span`` without decoding its attributes, which is most of the work.
+
+    Raises:
+        ValueError: The bytes are no span.
+        IndexError: The bytes end within a field.
+    """
+    name, has_parent, flags = b"", False, 0
+    pairs: dict[bytes, tuple[int, int]] = {}
+    at, end = 0, len(data)
+    while at < end:
+        tag = data[at]
+        at += 1
+        if tag & 0x80:
+            tag, at = _varint(data, at - 1)
+        wire = tag & 7
+        if wire == 2:
+            size = data[at]
+            at += 1
+            if size & 0x80:
+                size, at = _varint(data, at - 1)
+            if tag == _ATTRIBUTE:
+                length = data[at + 1]
+                if data[at] == _KEY and length < 0x80:
+                    pairs[data[at + 2 : at + 2 + length]] = at, at + size
+                else:
+                    pairs[decode_pair(data[at : at + size])[0].encode()] = at, at + size
+            elif tag == _NAME:
+                name = data[at : at + size]
+            elif tag == _PARENT:
+                has_parent = size > 0
+            at += size
+        elif wire == 0:
+            _, at = _varint(data, at)
+        elif wire == 1:
+            at += 8
+        elif wire == 5:
+            if tag == _FLAGS:
+                flags = unpack_fixed32(data, at)[0]
+            at += 4
+        else:
+            raise ValueError(f"Wire type {wire} is none of protobuf's.")
+    return SpanScan(name.decode("utf-8", "replace"), has_parent, flags, pairs)
+
+
+_PARENT, _NAME, _ATTRIBUTE, _FLAGS, _KEY = 0x22, 0x2A, 0x4A, 0x85, 0x0A
 
 
 def decode_pair(data: bytes) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ from openinference.semconv.trace import SpanAttributes as Key
 from lucidic._export._hosted_http import timestamp
 from lucidic._export._hosted_llm import llm_payload
 from lucidic._export._hosted_nest import pick_json
-from lucidic._records import JSONValue, SpanEvent, StoredSpan
+from lucidic._records import JSONValue, Score, SpanEvent, StoredSpan
 from lucidic._view import _content
 
 
@@ -168,6 +168,14 @@ def _tags(value: JSONValue | None) -> list[str]:
 def _metadata(value: JSONValue | None) -> dict[str, Any]:
     found = pick_json(value)
     return found if isinstance(found, dict) else {}
+
+
+def evaluation(score: Score) -> dict[str, Any]:
+    """Return the body of ``POST sdk/evals``, without ``session_id`` and ``current_time``."""
+    value = score.value
+    sort = "boolean" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
+    found = {"result": value, "result_type": sort, "name": score.name, "description": score.comment}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def preview(event: Event) -> dict[str, Any]:

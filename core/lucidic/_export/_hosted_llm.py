@@ -34,7 +34,7 @@ def llm_payload(span: StoredSpan, misc: dict[str, Any], error: str | None) -> di
             attributes, Key.LLM_PROVIDER, Key.LLM_SYSTEM, "gen_ai.provider.name", "gen_ai.system"
         ),
         "model": _content.model(span) or "unknown",
-        "messages": _messages(attributes, _INPUTS, "gen_ai.input.messages"),
+        "messages": input_messages(attributes),
         "params": _params(attributes),
     }
     if not request["messages"] and Key.INPUT_VALUE in attributes:
@@ -79,7 +79,7 @@ def _usage(span: StoredSpan) -> dict[str, Any]:
 
 
 def _response(attributes: Mapping[str, JSONValue]) -> dict[str, Any]:
-    messages = _messages(attributes, _OUTPUTS, "gen_ai.output.messages")
+    messages = output_messages(attributes)
     response: dict[str, Any] = {"raw": None}
     texts = [text for message in messages if (text := _text(message.get("content")))]
     calls = [call for message in messages for call in message.get("tool_calls", ())]
@@ -112,6 +112,16 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(item)
     elif isinstance(value, str):
         yield value
+
+
+def input_messages(attributes: Mapping[str, JSONValue]) -> list[dict[str, Any]]:
+    """Return what a model was told, as the messages of its provider's API."""
+    return _messages(attributes, _INPUTS, "gen_ai.input.messages")
+
+
+def output_messages(attributes: Mapping[str, JSONValue]) -> list[dict[str, Any]]:
+    """Return what a model answered, as the messages of its provider's API."""
+    return _messages(attributes, _OUTPUTS, "gen_ai.output.messages")
 
 
 def _messages(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from lucidic._export._hosted_http import RefusedError, Reply, StoppedError
@@ -37,6 +37,10 @@ class Request(Protocol):
     def __call__(self, method: str, path: str, until: float, fields: Mapping[str, Any], /) -> Reply: ...
 
 
+Send = Callable[[str, Mapping[str, Any]], Reply]
+"""Posts fields to a path for one session; raises if they do not get through."""
+
+
 class HostedSessions:
     """The sessions of one batch.
 
@@ -68,7 +72,15 @@ class HostedSessions:
         elif record.event == "end":
             if known is None or known.ended_ns is None or known.ended_ns < record.time_ns:
                 self._end(record.session_id, _only(fields, _CHANGED), record.time_ns)
-        elif changed := _only(fields, _CHANGED):
+        else:
+            self._change(record, known, fields)
+
+    def _change(self, record: SessionRecord, known: RemoteSession | None, fields: Mapping[str, Any]) -> None:
+        # A name is only taken where a session is begun or resumed, and resuming a finished one would open it.
+        if fields.get("name") and (known is None or known.ended_ns is None):
+            started = record.time_ns if known is None else known.started_ns
+            self._create(record.session_id, {"session_name": fields["name"]}, started)
+        if changed := _only(fields, _CHANGED):
             self.send(record.session_id, "PUT", "updatesession", changed)
 
     def send(self, session_id: str, method: str, path: str, fields: Mapping[str, Any]) -> Reply:
@@ -89,6 +101,15 @@ class HostedSessions:
         if reply.meaning == "unknown":
             raise StoppedError("paused", f"{method} {path}: {reply.note}")
         return reply
+
+    def sender(self, session_id: str) -> Send:
+        """Return ``send`` for what is posted for a session."""
+        return lambda path, fields: self.send(session_id, "POST", path, fields)
+
+    def backend_id(self, session_id: str) -> str | None:
+        """Return the id of a session at the backend; None if it does not have it from us."""
+        known = self._states.get(session_id)
+        return None if known is None else known.backend_id
 
     def end_again(self, session_id: str) -> None:
         """End a session once more if it had ended before the event that was sent now.

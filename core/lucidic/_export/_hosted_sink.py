@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lucidic._export._decode import decode_resource, decode_span
 from lucidic._export._hosted_config import FOLDER, HostedConfig, hosted_config
-from lucidic._export._hosted_events import Event, events_of, preview
+from lucidic._export._hosted_crew import Crew, Job
+from lucidic._export._hosted_events import Event, evaluation, events_of, preview
 from lucidic._export._hosted_http import (
     DENIED,
     HostedClient,
@@ -22,12 +24,13 @@ from lucidic._export._hosted_http import (
     compact,
 )
 from lucidic._export._hosted_registry import forget_key
-from lucidic._export._hosted_sessions import HostedSessions
+from lucidic._export._hosted_sessions import HostedSessions, Send
 from lucidic._export._hosted_state import SessionStates
 from lucidic._export._ledger import NO_SESSION
 from lucidic._export._payload import SpanEntry
 from lucidic._export._sink import Batch, Outcome
-from lucidic._records import SessionRecord
+from lucidic._records import Score, SessionRecord, StoredSpan
+from lucidic._score_span import SCOPE, score_of
 
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ class HostedSink:
     - Ids of events are made of trace and span ids, so what is sent twice is stored once.
     - 408, 425, 429, 5xx and broken connections are tried again later; 400, 409, 413 and 422 refuse the one span;
       everything else (401, 402 and 403 too) is for somebody to mend: the sink pauses, and nothing is lost.
+    - Events between two changes of sessions may come in any order: many of them are sent by a few threads at a time.
+    - A score of a session is one of its evaluations, too.
     - Spans without a session are not sent, and counted as dropped for ``no_session``.
 
     Args:
@@ -68,6 +73,7 @@ class HostedSink:
         self.name = config.name
         self._folder = folder
         self._client = HostedClient(config, transport=transport)
+        self._crew = Crew(lambda: HostedClient(self.config, transport=transport))
         self._states = SessionStates(folder / f"{config.name}.db")
         self._accepted = False
 
@@ -77,6 +83,7 @@ class HostedSink:
 
     def close(self) -> None:
         """Close the connections."""
+        self._crew.close()
         self._client.close()
 
     def deliver(self, batch: Batch, timeout: float) -> Outcome:
@@ -87,11 +94,17 @@ class HostedSink:
         with self._states.opened():
             sessions = HostedSessions(self._states, self._request, self.config.agent_id, until)
             last = last_spans(batch.items)
+            ahead: set[int] = set()
             try:
-                for place in delivery_order(batch.items):
+                for run in runs(batch.items):
                     if fates and time.monotonic() >= until:
                         break
-                    fates[place] = self._take(batch, place, sessions, until, last)
+                    # Here it is known which sessions the backend has, and what is wrong with what did not get through.
+                    ahead |= self._crew.do(self._jobs(batch, run, sessions, until), until)
+                    for place in run:
+                        if place not in ahead and fates and time.monotonic() >= until:
+                            break
+                        fates[place] = self._take(batch, place, sessions, until, last, ahead)
             except StoppedError as stopped:
                 outcome.answer, outcome.note = stopped.answer, stopped.note
                 outcome.retry_after = stopped.retry_after
@@ -102,7 +115,13 @@ class HostedSink:
         return outcome
 
     def _take(
-        self, batch: Batch, place: int, sessions: HostedSessions, until: float, last: Mapping[str, int]
+        self,
+        batch: Batch,
+        place: int,
+        sessions: HostedSessions,
+        until: float,
+        last: Mapping[str, int],
+        ahead: Collection[int],
     ) -> str | None:
         """Send one item; return why it was not taken by the backend, or None."""
         item = batch.items[place]
@@ -112,7 +131,9 @@ class HostedSink:
             elif item.session_id is None:
                 return NO_SESSION
             else:
-                self._send_span(batch, item, item.session_id, sessions, until)
+                if place not in ahead:
+                    send = sessions.sender(item.session_id)
+                    self._send_span(_decoded(batch, item), send, self._client, until)
                 if last[item.session_id] == place:
                     sessions.end_again(item.session_id)
         except RefusedError as error:
@@ -123,35 +144,46 @@ class HostedSink:
             return str(error)
         return None
 
-    def _send_span(
-        self, batch: Batch, entry: SpanEntry, session_id: str, sessions: HostedSessions, until: float
-    ) -> None:
-        origin = batch.origin(entry)
-        span = decode_span(
-            entry.data, session_id=session_id, scope=origin.scope, resource=decode_resource(origin.resource)
-        )
+    def _jobs(
+        self, batch: Batch, places: Sequence[int], sessions: HostedSessions, until: float
+    ) -> dict[int, Job]:
+        """Return what of a run may be sent in any order: events of sessions that the backend has."""
+        jobs: dict[int, Job] = {}
+        for place in places:
+            item = batch.items[place]
+            if not isinstance(item, SpanEntry) or item.session_id is None:
+                continue
+            backend_id = sessions.backend_id(item.session_id)
+            # A backend knows a repeated event by its id, but not a repeated evaluation.
+            if backend_id is not None and _score(span := _decoded(batch, item)) is None:
+                jobs[place] = functools.partial(self._send_ahead, span, backend_id, until)
+        return jobs
+
+    def _send_ahead(self, span: StoredSpan, backend_id: str, until: float, client: HostedClient) -> None:
+        if time.monotonic() >= until:
+            raise StoppedError("retry", "The time is over.")
+        client.config = self.config
+
+        def send(path: str, fields: Mapping[str, Any]) -> Reply:
+            reply = client.call("POST", path, until, **fields, session_id=backend_id)
+            if reply.meaning != "ok":
+                raise StoppedError("retry", reply.note)
+            return reply
+
+        self._send_span(span, send, client, until)
+
+    def _send_span(self, span: StoredSpan, send: Send, client: HostedClient, until: float) -> None:
         for event in events_of(span):
             content = compact(event["payload"])
             large = len(content) > self.config.blob_threshold
-            body = {**event, "needs_blob": True, "payload": preview(event)} if large else event
-            reply = sessions.send(session_id, "POST", "events", body)
+            reply = send(
+                "events", {**event, "needs_blob": True, "payload": preview(event)} if large else event
+            )
             self._accepted = True
             if large:
-                self._upload(event, content, reply, until)
-
-    def _upload(self, event: Event, content: bytes, reply: Reply, until: float) -> None:
-        address = (reply.content or {}).get("blob_url")
-        if not isinstance(address, str):
-            raise RefusedError(f"The backend gave no address for the payload of {event['client_event_id']}.")
-        try:
-            answer = self._client.upload(address, gzip.compress(content, mtime=0), until)
-        except UnreachableError as error:
-            raise StoppedError("retry", str(error)) from error
-        if answer.meaning == "again":
-            raise StoppedError("retry", f"The upload of a payload: {answer.note}", answer.retry_after)
-        # Storage services answer an upload with XML or nothing at all: the status alone counts.
-        if not 200 <= answer.status < 300:
-            raise RefusedError(f"The upload of a payload was refused: {answer.note}")
+                _upload(client, event, content, reply, until)
+        if (score := _score(span)) is not None:
+            send("sdk/evals", evaluation(score))
 
     def _request(self, method: str, path: str, until: float, fields: Mapping[str, Any]) -> Reply:
         """Send a request; return the reply if it is ``ok`` or ``unknown``."""
@@ -168,6 +200,39 @@ class HostedSink:
                 forget_key(self.config, self._folder)
             raise StoppedError("paused", reply.note)
         return reply
+
+
+def _upload(client: HostedClient, event: Event, content: bytes, reply: Reply, until: float) -> None:
+    address = (reply.content or {}).get("blob_url")
+    if not isinstance(address, str):
+        raise RefusedError(f"The backend gave no address for the payload of {event['client_event_id']}.")
+    try:
+        answer = client.upload(address, gzip.compress(content, mtime=0), until)
+    except UnreachableError as error:
+        raise StoppedError("retry", str(error)) from error
+    if answer.meaning == "again":
+        raise StoppedError("retry", f"The upload of a payload: {answer.note}", answer.retry_after)
+    # Storage services answer an upload with XML or nothing at all: the status alone counts.
+    if not 200 <= answer.status < 300:
+        raise RefusedError(f"The upload of a payload was refused: {answer.note}")
+
+
+def _decoded(batch: Batch, entry: SpanEntry) -> StoredSpan:
+    origin = batch.origin(entry)
+    return decode_span(
+        entry.data,
+        session_id=entry.session_id,
+        scope=origin.scope,
+        resource=decode_resource(origin.resource),
+    )
+
+
+def _score(span: StoredSpan) -> Score | None:
+    """Return the score of a whole session that a span carries."""
+    if span.scope_name != SCOPE:
+        return None
+    score = score_of(span.attributes, span.start_ns)
+    return score if score is not None and score.span_id is None else None
 
 
 def hosted_sink(settings: Settings) -> HostedSink | None:
@@ -189,6 +254,21 @@ def last_spans(items: Sequence[SpanEntry | SessionRecord]) -> dict[str, int]:
         for place, item in enumerate(items)
         if isinstance(item, SpanEntry) and item.session_id is not None
     }
+
+
+def runs(items: Sequence[SpanEntry | SessionRecord]) -> Iterator[list[int]]:
+    """Yield the places of the items in the order to send, spans that follow each other together."""
+    run: list[int] = []
+    for place in delivery_order(items):
+        if isinstance(items[place], SpanEntry):
+            run.append(place)
+            continue
+        if run:
+            yield run
+        yield [place]
+        run = []
+    if run:
+        yield run
 
 
 def delivery_order(items: Sequence[SpanEntry | SessionRecord]) -> list[int]:

@@ -76,7 +76,7 @@ class _Reader(io.RawIOBase):
 
 
 class HTTPClient:
-    """Post to one host at a time. Creating it connects to nothing; not for several threads.
+    """Talk to one host at a time. Creating it connects to nothing; not for several threads.
 
     Proxies come from the environment as ``urllib`` reads it. A forked child makes a connection of its own.
 
@@ -110,23 +110,36 @@ class HTTPClient:
     def _is_old(self) -> bool:
         return any(now - then > IDLE_SECONDS for now, then in zip(_clocks(), self._used, strict=True))
 
-    def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, until: float, limit: int
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        until: float,
+        limit: int,
     ) -> Response:
-        """Post a request and read at most ``limit`` bytes of the answer.
+        """Send a request and read at most ``limit`` bytes of the answer.
 
         Raises:
             HTTPError: There is no answer before the monotonic time ``until``. The connection is closed then: it may
                 be in any state.
         """
         try:
-            return self._post(urlsplit(url), body, dict(headers), until, limit)
+            return self._request(method, urlsplit(url), body, dict(headers), until, limit)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise HTTPError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
 
-    def _post(
-        self, url: SplitResult, body: bytes, headers: dict[str, str], until: float, limit: int
+    def _request(
+        self,
+        method: str,
+        url: SplitResult,
+        body: bytes | None,
+        headers: dict[str, str],
+        until: float,
+        limit: int,
     ) -> Response:
         if url.username is not None and "authorization" not in headers:
             headers["authorization"] = _basic(url.username, url.password or "")
@@ -137,7 +150,7 @@ class HTTPClient:
             path = f"http://{url.netloc.rpartition('@')[2]}{path}"
         early = False
         try:
-            connection.request("POST", path, body, headers)
+            connection.request(method, path, body, headers)
         except (BrokenPipeError, ConnectionResetError):
             # A server may refuse a body without reading it to its end: the answer is there all the same.
             early = True

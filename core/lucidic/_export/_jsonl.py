@@ -13,10 +13,11 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from lucidic._export._conventions import Dialect
 from lucidic._export._decode import fields, signed, unpack_double, unpack_fixed64
 from lucidic._export._payload import SpanEntry
 from lucidic._export._sink import Batch, Outcome
@@ -35,9 +36,10 @@ class JSONLinesSink:
         per_session: Whether each session has a file of its own.
     """
 
-    def __init__(self, path: Path, *, per_session: bool = False) -> None:
+    def __init__(self, path: Path, *, per_session: bool = False, conventions: Collection[str] = ()) -> None:
         self.path = Path(path).absolute()
         self.per_session = per_session
+        self._dialect = Dialect(conventions) if conventions else None
         self.name = f"jsonl-{hashlib.blake2s(os.fsencode(self.path), digest_size=6).hexdigest()}"
 
     def deliver(self, batch: Batch, timeout: float) -> Outcome:
@@ -47,9 +49,15 @@ class JSONLinesSink:
             OSError: A file cannot be written. Files written before have their lines already.
         """
         del timeout
+        if self._dialect is not None:
+            batch = batch.translated(self._dialect)
         for path, entries in self._grouped(batch.spans).items():
             _append(path, json_line(batch, entries))
         return Outcome(taken=len(batch.items), delivered=len(batch.spans))
+
+    def renew(self, other: JSONLinesSink) -> None:
+        """Go on with other conventions; may be called from another thread."""
+        self._dialect = other._dialect
 
     def close(self) -> None:
         """See Sink: no file stays open."""

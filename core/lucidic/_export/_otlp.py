@@ -9,23 +9,27 @@ import gzip
 import http
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from lucidic._export._conventions import Dialect
+from lucidic._export._hosted_http import RefusedError, StoppedError
 from lucidic._export._http import HTTPClient, HTTPError, tls_context
 from lucidic._export._local_roots import as_local_root
 from lucidic._export._otlp_answer import Answered, read_answer
 from lucidic._export._otlp_config import OTLPConfig
 from lucidic._export._payload import SpanEntry, shorten_entry
-from lucidic._export._sink import Batch, Outcome, span_count
+from lucidic._export._scores import ScoreWriter
+from lucidic._export._sink import Answer, Batch, Outcome, span_count
 
 
 logger = logging.getLogger("lucidic.export")
 
 BODY_LIMIT: Final = 64 * 1024
+REST_LIMIT: Final = 16 * 1024 * 1024
 _REDIRECTS: Final = 3
 _SAME_METHOD: Final = frozenset({http.HTTPStatus.TEMPORARY_REDIRECT, http.HTTPStatus.PERMANENT_REDIRECT})
 _TOO_LARGE: Final = frozenset({http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
@@ -44,6 +48,10 @@ class _Reply:
     retry_after: float | None
     location: str
 
+    @property
+    def note(self) -> str:
+        return f"{self.status} {self.answer.message}".strip()
+
 
 class OTLPSink:
     """Deliver spans to one OTLP/HTTP endpoint. Creating it connects to nothing.
@@ -56,17 +64,40 @@ class OTLPSink:
 
     Args:
         config: The endpoint.
+        conventions: Names of conventions that spans carry on their way there.
+        annotations: In whose form scores go there; None: what the endpoint turns out to be.
         clock: Tells the time of the day in seconds, for ``Retry-After`` dates.
     """
 
-    def __init__(self, config: OTLPConfig, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: OTLPConfig,
+        *,
+        conventions: Collection[str] = (),
+        annotations: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.config = config
         self.name = config.name
+        self._dialect = Dialect(conventions) if conventions else None
+        self._annotations = annotations
+        self._scores = self._score_writer()
         self._clock = clock
         self._client = HTTPClient(
             lambda: tls_context(config.certificate, config.client_certificate, config.client_key)
         )
         self._accepted = False
+
+    def renew(self, other: OTLPSink) -> None:
+        """Go on with other headers and conventions; may be called from another thread."""
+        self.config, self._dialect, self._annotations = other.config, other._dialect, other._annotations
+        self._scores = self._score_writer()
+
+    def _score_writer(self) -> ScoreWriter:
+        langfuse = self._dialect is not None and "langfuse" in self._dialect.names
+        return ScoreWriter(
+            self._annotations, self.config, langfuse=langfuse, request=self._ask, export=self._export
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -79,8 +110,19 @@ class OTLPSink:
     def deliver(self, batch: Batch, timeout: float) -> Outcome:
         """Deliver a batch; see Sink."""
         outcome = Outcome()
-        self._deliver(batch, time.monotonic() + min(timeout, self.config.timeout), outcome)
-        if outcome.rejected and not self._accepted:
+        until = time.monotonic() + min(timeout, self.config.timeout)
+        refused_scores = 0
+        try:
+            for are_scores, part in self._scores.parts(batch, until):
+                before = outcome.rejected
+                deliver = self._scores.write if are_scores else self._deliver
+                goes_on = deliver(part, until, outcome)
+                refused_scores += outcome.rejected - before if are_scores else 0
+                if not goes_on:
+                    break
+        except StoppedError as stopped:
+            _stop(outcome, stopped.answer, stopped.note)
+        if outcome.rejected > refused_scores and not self._accepted:
             # An endpoint that has refused everything since the start is the wrong one, or lacks a header (MLflow its
             # experiment), and the spans are fine. Real poison is told from that as soon as another span is taken.
             return Outcome(answer="paused", note=outcome.refused[0][1])
@@ -98,6 +140,7 @@ class OTLPSink:
         if reply.answer.accepted:
             self._accepted = True
             rejected = min(max(reply.answer.rejected, 0), spans)
+            self._scores.delivered(batch.spans)
             outcome.taken += len(batch.items)
             outcome.delivered += spans - rejected
             outcome.rejected += rejected
@@ -110,11 +153,10 @@ class OTLPSink:
             return True
         if reply.status in _TOO_LARGE | _POISON:
             return self._part(batch, reply, until, outcome)
-        note = f"{reply.status} {reply.answer.message}".strip()
         if reply.status in _AGAIN or reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
             outcome.retry_after = reply.retry_after
-            return _stop(outcome, "retry", note)
-        return _stop(outcome, "paused", note)
+            return _stop(outcome, "retry", reply.note)
+        return _stop(outcome, "paused", reply.note)
 
     def _part(self, batch: Batch, reply: _Reply, until: float, outcome: Outcome) -> bool:
         """Deliver in two halves what was refused as a whole, or settle what becomes of a single span."""
@@ -134,11 +176,13 @@ class OTLPSink:
                     outcome.taken += 1
                     outcome.delivered += 1
                     return True
-        _refuse(outcome, entry, f"{reply.status} {reply.answer.message}".strip())
+        _refuse(outcome, entry, reply.note)
         return self._accepted or outcome.rejected < _SUSPICIOUS
 
     def _encoded(self, batch: Batch) -> bytes:
-        return (batch.translated(as_local_root) if self.config.local_roots else batch).request()
+        if self.config.local_roots:
+            batch = batch.translated(as_local_root)
+        return (batch if self._dialect is None else batch.translated(self._dialect)).request()
 
     def _send(self, body: bytes, until: float) -> _Reply | str:
         """Send a request; return the reply, or what was wrong with the connection."""
@@ -163,13 +207,47 @@ class OTLPSink:
         return reply
 
     def _post(self, url: str, body: bytes, headers: dict[str, str], until: float) -> _Reply:
-        response = self._client.post(url, body, headers, until=until, limit=BODY_LIMIT)
+        response = self._client.request("POST", url, body, headers, until=until, limit=BODY_LIMIT)
+        self._scores.learn(response.status, response.headers)
         return _Reply(
             status=response.status,
             answer=read_answer(response.status, response.headers, response.body),
             retry_after=self._retry_after(response.headers.get("retry-after")),
             location=response.headers.get("location", ""),
         )
+
+    def _export(self, batch: Batch, until: float) -> None:
+        """Send a request of no span that the books know.
+
+        Raises:
+            StoppedError: It is not taken now.
+            RefusedError: It is refused.
+        """
+        reply = self._send(self._encoded(batch), until)
+        if isinstance(reply, str):
+            raise StoppedError("retry", reply)
+        if reply.status in _AGAIN or reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise StoppedError("retry", reply.note)
+        if not reply.answer.accepted:
+            raise RefusedError(reply.note)
+
+    def _ask(self, method: str, url: str, body: bytes | None, until: float) -> tuple[int, bytes]:
+        """Send a request to the REST of the backend behind the endpoint; return status and body of the answer.
+
+        Raises:
+            StoppedError: There is no answer.
+        """
+        headers = {
+            "user-agent": "lucidic-adapters",
+            "accept-encoding": "identity",
+            **self.config.headers,
+            "content-type": "application/json",
+        }
+        try:
+            answer = self._client.request(method, url, body, headers, until=until, limit=REST_LIMIT)
+        except HTTPError as error:
+            raise StoppedError("retry", str(error)) from error
+        return answer.status, answer.body
 
     def _retry_after(self, text: str | None) -> float | None:
         if text is None:
@@ -188,9 +266,8 @@ def _same_host(url: str, location: str) -> bool:
     return bool(location) and (target.scheme, target.netloc) == urlsplit(url)[:2]
 
 
-def _stop(outcome: Outcome, answer: str, note: str) -> bool:
-    outcome.answer = "paused" if answer == "paused" else "retry"
-    outcome.note = note
+def _stop(outcome: Outcome, answer: Answer, note: str) -> bool:
+    outcome.answer, outcome.note = answer, note
     return False
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from lucidic._export._decode import decode_resource, decode_span
+from lucidic._export._encode import encode_scope
 from lucidic._export._payload import Origin, SpanEntry
 from lucidic._export._sink import Batch
 from lucidic._export._store_schema import origins, session_tags, sessions, spans
-from lucidic._records import JSONValue, StoredSession, StoredSpan, StoredTrace
+from lucidic._records import JSONValue, Score, StoredSession, StoredSpan, StoredTrace
+from lucidic._score_span import SCOPE, score_of
 
 
 _ERROR = 2
+_SCORES = encode_scope(InstrumentationScope(SCOPE))
 
 
 def read_spans(
@@ -77,11 +82,21 @@ def read_sessions(
     query = query.order_by(sessions.c.started_ns.desc(), sessions.c.session_id.desc())
     limit, offset = page
     chosen = query.limit(limit).offset(offset).subquery()
-    sums = _sums(sa.select(chosen.c.session_id))
+    carriers = _carriers(connection)
+    sums = _sums(sa.select(chosen.c.session_id), carriers)
     both = sa.select(chosen, *(column for column in sums.c if column.name != "of_session"))
     joined = both.select_from(chosen.outerjoin(sums, sums.c.of_session == chosen.c.session_id))
     ordered = joined.order_by(chosen.c.started_ns.desc(), chosen.c.session_id.desc())
-    return [_session(row) for row in connection.execute(ordered).mappings()]
+    scores = _scores(connection, sa.select(chosen.c.session_id), carriers)
+    return [
+        _session(row, tuple(scores.get(row["session_id"], ())))
+        for row in connection.execute(ordered).mappings()
+    ]
+
+
+def _carriers(connection: sa.Connection) -> Sequence[bytes]:
+    """Return the origins of scores, usually one or none."""
+    return connection.execute(sa.select(origins.c.key).where(origins.c.scope == _SCORES)).scalars().all()
 
 
 def count_sessions(connection: sa.Connection, wanted: Mapping[str, str], *, tag: str | None) -> int:
@@ -110,7 +125,8 @@ def _matching(
 
 
 def read_traces(connection: sa.Connection, session_id: str) -> list[StoredTrace]:
-    """Read the sums over each trace of a session, the oldest trace first."""
+    """Read the sums over each trace of a session, the oldest trace first; a score of the session is none."""
+    is_score = spans.c.origin.in_(_carriers(connection))
     query = (
         sa.select(
             spans.c.trace_id,
@@ -118,10 +134,12 @@ def read_traces(connection: sa.Connection, session_id: str) -> list[StoredTrace]
             sa.func.sum(sa.case((spans.c.status == _ERROR, 1), else_=0)).label("errors"),
             sa.func.sum(spans.c.total_tokens).label("total_tokens"),
             sa.func.min(spans.c.start_ns).label("start_ns"),
-            sa.func.max(spans.c.end_ns).label("end_ns"),
+            # A score that somebody gives later prolongs nothing.
+            sa.func.max(sa.case((is_score, None), else_=spans.c.end_ns)).label("end_ns"),
         )
         .where(spans.c.session_id == session_id)
         .group_by(spans.c.trace_id)
+        .having(sa.func.sum(sa.case((is_score, 0), else_=1)) > 0)
         .order_by(sa.text("start_ns"), spans.c.trace_id)
     )
     return [
@@ -137,12 +155,30 @@ def read_traces(connection: sa.Connection, session_id: str) -> list[StoredTrace]
     ]
 
 
-def _sums(ids: Any) -> Any:
+def _scores(connection: sa.Connection, ids: Any, carriers: Sequence[bytes]) -> dict[str, list[Score]]:
+    """Read the scores of the sessions themselves: of one name and identifier, the latest."""
+    if not carriers:
+        return {}
+    query = sa.select(spans.c.session_id, spans.c.data).where(
+        spans.c.session_id.in_(ids), spans.c.origin.in_(carriers)
+    )
+    found: dict[str, dict[tuple[str, str], Score]] = defaultdict(dict)
+    for row in connection.execute(query.order_by(spans.c.start_ns, spans.c.span_id)):
+        span = decode_span(row.data, session_id=row.session_id)
+        score = score_of(span.attributes, span.start_ns)
+        if score is not None and score.span_id is None:
+            found[row.session_id][score.name, score.identifier] = score
+    return {session_id: list(scores.values()) for session_id, scores in found.items()}
+
+
+def _sums(ids: Any, carriers: Sequence[bytes]) -> Any:
+    # A score of a session stands in a trace of its own, and that is no turn.
+    traces = sa.case((spans.c.origin.in_(carriers), None), else_=spans.c.trace_id)
     return (
         sa.select(
             spans.c.session_id.label("of_session"),
             sa.func.count().label("spans"),
-            sa.func.count(sa.distinct(spans.c.trace_id)).label("traces"),
+            sa.func.count(sa.distinct(traces)).label("traces"),
             sa.func.sum(sa.case((spans.c.status == _ERROR, 1), else_=0)).label("errors"),
             sa.func.sum(spans.c.prompt_tokens).label("prompt_tokens"),
             sa.func.sum(spans.c.completion_tokens).label("completion_tokens"),
@@ -154,7 +190,7 @@ def _sums(ids: Any) -> Any:
     )
 
 
-def _session(row: sa.RowMapping) -> StoredSession:
+def _session(row: sa.RowMapping, scores: tuple[Score, ...]) -> StoredSession:
     return StoredSession(
         session_id=row["session_id"],
         name=row["name"],
@@ -170,6 +206,7 @@ def _session(row: sa.RowMapping) -> StoredSession:
         prompt_tokens=int(row["prompt_tokens"] or 0),
         completion_tokens=int(row["completion_tokens"] or 0),
         total_tokens=int(row["total_tokens"] or 0),
+        scores=scores,
     )
 
 

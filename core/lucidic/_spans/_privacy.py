@@ -87,6 +87,10 @@ class Privacy:
             return REDACTED
         return text if self._mask is None else self._apply(text)
 
+    def label(self, text: str) -> str:
+        """Return a word that a program chose, such as a verdict, as it may be written: masked, and never left out."""
+        return self._apply(text)
+
     def _hidden(self, key: str, value: Any) -> Any:
         if self._config is None:
             return value

@@ -13,7 +13,7 @@ from lucidic._records import SessionState, StoredSession, StoredSpan
 from lucidic._view import _tree
 from lucidic._view._content import failure
 from lucidic._view._html_style import STYLE
-from lucidic._view._lines import blocks, facts_of, folded, headline, kind_word, outcome
+from lucidic._view._lines import blocks, facts_of, folded, headline, kind_word, outcome, score_lines
 from lucidic._view._words import clock, count, day_and_clock, duration, one_line, safe
 
 
@@ -91,10 +91,11 @@ def draw_header(session: StoredSession) -> str:
     if session.ended_ns is not None:
         sums.insert(0, duration(session.ended_ns - session.started_ns))
     facts = [f"id {session.session_id}", f"started {day_and_clock(session.started_ns)}", *about(session)]
+    scores = "".join(f"<p><b>score</b> {escaped(said)}</p>" for said in score_lines(session))
     return (
         f'<header><h2>{title} <span class="lc-state lc-{session.state}">{session.state}</span></h2>'
         f"<p>{' · '.join(sums)}{draw_failed(session.errors)}</p>"
-        f'<p class="lc-note">{escaped(" · ".join(facts))}</p></header>'
+        f'<p class="lc-note">{escaped(" · ".join(facts))}</p>{scores}</header>'
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lucidic._records import StoredSession, StoredSpan
+from lucidic._records import Score, StoredSession, StoredSpan
 from lucidic._view._content import kind
 from lucidic._view._tree import Turn
 from lucidic._view._words import iso
@@ -30,6 +30,20 @@ def session_json(session: StoredSession) -> dict[str, Any]:
             "total": session.total_tokens,
         },
         "fields": dict(session.fields),
+        "scores": [score_json(score) for score in session.scores],
+    }
+
+
+def score_json(score: Score) -> dict[str, Any]:
+    """Return what was said of the whole session; ``value`` is a boolean, a number or a text."""
+    return {
+        "name": score.name,
+        "value": score.value,
+        "comment": score.comment,
+        "annotator_kind": score.annotator_kind,
+        "identifier": score.identifier,
+        "metadata": dict(score.metadata),
+        "time": iso(score.time_ns),
     }
 
 

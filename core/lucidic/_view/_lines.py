@@ -11,6 +11,7 @@ from openinference.semconv.trace import SpanAttributes as Key
 from rich.text import Text
 
 from lucidic._records import StoredSession, StoredSpan
+from lucidic._score_span import as_label, as_number
 from lucidic._spans._attributes import CANCELLED, INCOMPLETE, STOPPED_EARLY
 from lucidic._view import _content as content
 from lucidic._view._speech import model_words
@@ -125,6 +126,15 @@ def outcome(span: StoredSpan) -> Text | None:
     return None
 
 
+def score_lines(session: StoredSession) -> Iterator[str]:
+    """Yield what was said of the whole session: name, value, why and by whom."""
+    for score in session.scores:
+        why = f" · {one_line(score.comment, 200)}" if score.comment else ""
+        said = as_label(score.value) or f"{score.value:g}"
+        who = "" if score.annotator_kind == "HUMAN" else f" · by {score.annotator_kind.lower()}"
+        yield f"{one_line(score.name, 60)}: {one_line(said, 120)}{who}{why}"
+
+
 def result_text(span: StoredSpan) -> str:
     """Return a span's output; of a tool message that was recorded whole, its content."""
     value = content.text_of(span.attributes.get(Key.OUTPUT_VALUE))
@@ -180,6 +190,9 @@ def facts_of(session: StoredSession) -> Iterator[str]:
         yield "successful" if fields["is_successful"] else "not successful"
     if reason := content.text_of(fields.get("is_successful_reason")):
         yield one_line(reason, 120)
+    if (given := as_number(fields.get("session_eval"))) is not None:
+        why = content.text_of(fields.get("session_eval_reason"))
+        yield f"evaluation {given:g}" + (f" ({one_line(why, 120)})" if why else "")
 
 
 def blocks(span: StoredSpan) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from rich.tree import Tree
 from lucidic._records import StoredSession, StoredSpan
 from lucidic._view import _tree
 from lucidic._view._content import failure, kind
-from lucidic._view._lines import blocks, facts_of, folded, headline, outcome
+from lucidic._view._lines import blocks, facts_of, folded, headline, outcome, score_lines
 from lucidic._view._speech import model_words
 from lucidic._view._words import clock, count, day_and_clock, duration, one_line, safe
 
@@ -61,7 +61,10 @@ def draw_header(session: StoredSession) -> Group:
     """Return name, id, state, sums and origin of a session in three or four lines."""
     about = [f"started {day_and_clock(session.started_ns)}", f"id from {one_line(session.source)}"]
     return Group(
-        draw_title(session), draw_sums(session), Text(" · ".join([*about, *facts_of(session)]), "dim")
+        draw_title(session),
+        draw_sums(session),
+        Text(" · ".join([*about, *facts_of(session)]), "dim"),
+        *(Text().append("score ", "bold blue").append(said) for said in score_lines(session)),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lucidic._records import SessionState, StoredSpan
+from lucidic._score_span import SCOPE
 from lucidic._view._content import Failure, Tokens, failure, kind, tokens
 from lucidic._view._speech import answer_words, asked, user_words
 
@@ -83,12 +84,16 @@ class Turn:
     @property
     def start_ns(self) -> int:
         """Return when the first span started."""
-        return min(span.start_ns for span in self.spans)
+        return min(span.start_ns for span in self._own)
 
     @property
     def end_ns(self) -> int:
-        """Return when the last span ended."""
-        return max(span.end_ns for span in self.spans)
+        """Return when the last span ended; a score that somebody gave later prolongs nothing."""
+        return max(span.end_ns for span in self._own)
+
+    @property
+    def _own(self) -> Sequence[StoredSpan]:
+        return [span for span in self.spans if span.scope_name != SCOPE] or self.spans
 
     @property
     def tokens(self) -> Tokens:
@@ -128,12 +133,14 @@ class Turn:
 
 
 def turns(spans: Iterable[StoredSpan]) -> list[Turn]:
-    """Return the traces of ``spans`` as turns, the oldest first."""
+    """Return the traces of ``spans`` as turns, the oldest first; a score of the whole session is no turn."""
     traces: dict[str, dict[str, StoredSpan]] = defaultdict(dict)
     for span in spans:
         traces[span.trace_id][span.span_id] = span
     groups = [
-        sorted(trace.values(), key=lambda span: (span.start_ns, span.span_id)) for trace in traces.values()
+        sorted(trace.values(), key=lambda span: (span.start_ns, span.span_id))
+        for trace in traces.values()
+        if any(span.scope_name != SCOPE for span in trace.values())
     ]
     groups.sort(key=lambda group: (group[0].start_ns, group[0].trace_id))
     return [Turn(number, group[0].trace_id, group, forest(group)) for number, group in enumerate(groups, 1)]

@@ -8,7 +8,7 @@ from typing import Final
 from openinference.semconv.trace import SpanAttributes
 
 from lucidic._spans._attributes import CONVERSATION_ID, LUCIDIC_SESSION_ID, SESSION_ID
-from lucidic.testing._openinference_rules import Finding, short, span_rule, trace_rule
+from lucidic.testing._openinference_rules import ANNOTATIONS, Finding, short, span_rule, trace_rule
 from lucidic.testing._openinference_spans import REDACTED, Seen, Trace
 from lucidic.testing._openinference_values import looks_like_json
 
@@ -43,7 +43,7 @@ def _within_parent(trace: Trace) -> Iterator[Finding]:
             continue
         if parent.start_ns is not None and span.start_ns < parent.start_ns:
             yield Finding(span, f"starts before its parent, {parent}")
-        elif parent.end_ns is not None and span.start_ns > parent.end_ns:
+        elif parent.end_ns is not None and span.start_ns > parent.end_ns and not _annotates(span):
             yield Finding(span, f"starts after the end of its parent, {parent}")
 
 
@@ -149,6 +149,11 @@ def _one_user(trace: Trace) -> Iterator[Finding]:
         elif user is None and first is not None and span in trace.roots:
             # Phoenix labels a turn with its root's user.
             yield Finding(span, f"the root has no user.id, others of the trace have {short(first)}")
+
+
+def _annotates(span: Seen) -> bool:
+    """Tell whether a span carries somebody's opinion, which comes when all else is over."""
+    return any(span.items(prefix) for prefix, _item in ANNOTATIONS)
 
 
 def _odd(id: str) -> Iterator[str]:
