@@ -6,7 +6,6 @@ bindings that cells make are noted here, and each cell begins with what the cell
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import sys
 import threading
@@ -75,6 +74,8 @@ def _begin_cell() -> None:
 
 
 def _here() -> tuple[int, object]:
+    import asyncio  # IPython has it anyway, and no other program should pay for it
+
     try:
         task: object = asyncio.current_task()
     except RuntimeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable
@@ -61,6 +60,8 @@ def _wrap(function: Callable[..., Any], timeout: float) -> Callable[..., Any]:
 
         @functools.wraps(function)
         async def flushing_async(*args: Any, **kwargs: Any) -> Any:
+            import asyncio  # not at the top: a program without coroutines has no use for its 3 MB
+
             try:
                 return await function(*args, **kwargs)
             finally:

@@ -50,6 +50,7 @@ def run_program(
     *arguments: str,
     environment: dict[str, str] | None = None,
     script: Path | None = None,
+    timeout: float = 60,
 ):
     """Run a Python program that has ``home`` and the imports above; return the finished process.
 
@@ -67,6 +68,6 @@ def run_program(
         env={**inherited, "PYTHONPATH": path, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )

@@ -23,7 +23,7 @@ from lucidic.adapterkit import (
 
 
 _ABSENT: Final = object()
-_NO_FIELDS: Final[Mapping[str, Any]] = {}
+_NO_FIELDS: Final[dict[str, Any]] = {}
 
 
 def get(item: object, name: str, default: Any = None) -> Any:

@@ -44,6 +44,8 @@ def raw_fields(data: bytes) -> Iterator[tuple[int, bytes, Any]]:
         begin = at
         tag, at = _varint(data, at)
         wire = tag & 7
+        if tag < 8:
+            raise ValueError("A protobuf message has no field of number 0.")
         value: int | bytes
         if wire == 0:
             value, at = _varint(data, at)

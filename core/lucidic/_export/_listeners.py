@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -81,6 +80,8 @@ class Listener:
             yield span
 
     async def __aiter__(self) -> AsyncIterator[StoredSpan]:
+        import asyncio
+
         # Looked at now and then: waking an event loop from ``on_end`` would take its locks.
         while True:
             span = self.get(0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from lucidic._export._network import network_kind
@@ -177,7 +177,11 @@ _compiled: dict[tuple[str, str], str] = {}
 
 def upsert(table: sa.Table, connection: sa.Connection, *, update: bool = True) -> Any:
     """Build an insert that replaces the row of the same key, or leaves it with ``update=False``."""
-    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert: Any = sqlite.insert
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        insert = postgresql.insert
     statement = insert(table)
     keys = [column.name for column in table.primary_key]
     if not update:
