@@ -76,6 +76,17 @@ def test_words_of_a_root_are_masked_once(captured):
     assert ("<question>", "<answer>") == words(captured, "job") == words(captured, "agent")
 
 
+def test_the_users_own_span_is_not_touched(captured):
+    """The root's words are in what we keep and deliver; the span that other exporters get is as it was."""
+    with lai.session("x"), trace.get_tracer("job").start_as_current_span("job") as root:
+        run("question", "answer")
+
+    assert ("question", "answer") == words(captured, "job")
+    assert {"lucidic.session_id", "session.id", "gen_ai.conversation.id", "lucidic.session.source"} == set(
+        root.attributes
+    )
+
+
 @pytest.mark.parametrize(("carrier", "is_marked"), [({}, False), (CALLED, True), (CALLED_BY_US, False)])
 def test_call_from_a_process_without_sessions_is_marked(captured, carrier, is_marked):
     """A remote parent that sends no session is none that a backend of conversations will ever see."""

@@ -22,7 +22,7 @@ from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._put import plain
-from lucidic._spans._roots import mark_local_root, tell_root
+from lucidic._spans._roots import mark_local_root, tell_root, with_what_was_told
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
 from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
 
@@ -127,6 +127,8 @@ class StampProcessor(SpanProcessor):
             privacy = state.privacy or self._privacy()
             if privacy.active:
                 span = _private_copy(span, state.masked, privacy)
+            if state.told:
+                span = _copy(span, attributes=with_what_was_told(plain(span.attributes), state))
             if state.parent is not None:
                 tell_root(plain(span.attributes), state)
             self._recorder.span_ended(span)
@@ -187,7 +189,7 @@ class StampProcessor(SpanProcessor):
         remember(span, state)
         self._open[span.context.span_id] = state
         if plan.parent is None:
-            mark_local_root(span, context)
+            mark_local_root(state, context)
         if not plan.stamped:
             own = plain(span.attributes)
             kind = own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)

@@ -9,11 +9,11 @@ from openinference.semconv.trace import OpenInferenceSpanKindValues as Kind
 from openinference.semconv.trace import SpanAttributes
 from opentelemetry import baggage
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.trace import ReadableSpan
 
 from lucidic._spans._attributes import LOCAL_ROOT, SESSION_ID
 from lucidic._spans._put import plain
-from lucidic._spans._state import SpanState, is_open
+from lucidic._spans._state import SpanState
 
 
 _KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
@@ -23,21 +23,21 @@ _INPUT: Final = (SpanAttributes.INPUT_VALUE, SpanAttributes.INPUT_MIME_TYPE)
 _OUTPUT: Final = (SpanAttributes.OUTPUT_VALUE, SpanAttributes.OUTPUT_MIME_TYPE)
 
 
-def mark_local_root(span: Span, context: Context) -> None:
+def mark_local_root(state: SpanState, context: Context) -> None:
     """Mark a span that a proxy, a browser or a service without sessions called for.
 
     Such a parent never reaches the backends that show conversations, and without a root they show no turn. Who has
     sessions sends the id along, in W3C's baggage.
     """
-    parent = span.parent
+    parent = state.span.parent if isinstance(state.span, ReadableSpan) else None
     if parent is not None and parent.is_remote and not baggage.get_baggage(SESSION_ID, context):
-        span.set_attribute(LOCAL_ROOT, True)
+        state.told[LOCAL_ROOT] = True
 
 
 def tell_root(attributes: Mapping[str, Any], state: SpanState) -> None:
-    """Give a plain root the words of a run that ended below it: of a trace, backends show its root's.
+    """Keep the words of a run that has ended for a plain root above it: of a trace, backends show its root's.
 
-    The first run's input and the last one's output; what the root says itself stays.
+    The first run's input and the last one's output.
 
     Args:
         attributes: Of the run's span, masked.
@@ -46,23 +46,28 @@ def tell_root(attributes: Mapping[str, Any], state: SpanState) -> None:
     root = state.parent
     if root is None or attributes.get(_KIND) not in _TURNS:
         return
-    while _KIND not in (said := _attributes_of(root)):
+    while _KIND not in _attributes_of(root):
         if root.parent is None:
             break
         root = root.parent
     else:
         return  # the run is a part of another one
-    if not is_open(root.span):
-        return
-    told: dict[str, Any] = {}
     for keys in (_INPUT, _OUTPUT):
-        value = attributes.get(keys[0])
-        ours = keys[0] in root.masked
-        if value is not None and (keys[0] not in said or (ours and keys is _OUTPUT)):
-            told |= {key: attributes[key] for key in keys if key in attributes}
-    if told:
-        root.masked.update(told)  # before it is masked once more
-        root.span.set_attributes(told)
+        if keys[0] in attributes and (keys is _OUTPUT or keys[0] not in root.told):
+            root.told.update((key, attributes[key]) for key in keys if key in attributes)
+
+
+def with_what_was_told(attributes: Mapping[str, Any], state: SpanState) -> dict[str, Any]:
+    """Return a root's attributes with what runs below it left for it; what it says itself stays.
+
+    The span itself is not touched: it is somebody else's, and other exporters get it as they would without us.
+    """
+    told = dict(state.told)
+    for value, mime_type in (_INPUT, _OUTPUT):
+        if value in attributes:
+            told.pop(value, None)
+            told.pop(mime_type, None)
+    return {**attributes, **told}
 
 
 def _attributes_of(state: SpanState) -> Mapping[str, Any]:

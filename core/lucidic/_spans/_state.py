@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -37,6 +37,7 @@ class SpanState:
         "provisional",
         "session_id",
         "span",
+        "told",
         "trace",
     )
 
@@ -63,6 +64,8 @@ class SpanState:
 
         A mask is applied once; what others put on the span is masked on the way out.
         """
+        self.told: dict[str, Any] = {}
+        """What our copy of a plain root says besides what the span itself says."""
         self.privacy: Privacy | None = None
         """The rules of the handler that made the span; ``None``: the process's."""
 
