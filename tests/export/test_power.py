@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import threading
 
 import pytest
 from helpers import tracer_for
@@ -126,6 +127,18 @@ def test_finished_segments_and_the_end_are_kept_too(tmp_path, monkeypatch):
     exporter.shutdown(10)
     assert len(disk.content) > 2
     assert disk.kept == {number: len(content) for number, content in disk.content.items()}
+
+
+def test_last_spans_of_a_burst_are_asked_for_in_time(tmp_path, monkeypatch):
+    """What is written just after the disk was asked is asked for within the window, though nothing follows."""
+    asked = threading.Semaphore(0)
+    monkeypatch.setattr(segment_module.os, "fdatasync", lambda _fd: asked.release())
+    exporter = Exporter(tmp_path, options=ExportOptions(store=False, linger=0.01, poll=60))
+    tracer = tracer_for(exporter)
+    for _ in range(3):
+        tracer.start_span("s").end()
+        assert asked.acquire(timeout=20)
+    exporter.shutdown(5)
 
 
 @pytest.mark.parametrize(

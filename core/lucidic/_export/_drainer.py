@@ -107,6 +107,9 @@ class Drainer:
     def _wait(self) -> bool:
         """Wait for a record and then for more of them, until it is worth a batch; return whether one came."""
         until = time.monotonic() + self._options.poll
+        if self._options.fsync_window and self._journal.dirty:
+            # What the last records of a burst wait for is the disk, and not for the next ones.
+            until = min(until, self._next_sync)
         came = False
         while not self._stopped and (left := until - time.monotonic()) > 0:
             try:

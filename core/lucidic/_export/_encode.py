@@ -26,29 +26,32 @@ _KEYS_LIMIT = 4096
 _PAIRS: dict[bytes, dict[tuple[str, str | int], bytes]] = {}
 _PAIRS_LIMIT = 2048
 _SHORT = 64
+_VARINTS_LIMIT = 4096
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
-def varint(number: int) -> bytes:
-    """Encode an unsigned integer as a protobuf varint."""
-    if number < 0x80:
-        return _SMALL[number]
-    if number < 0x4000:
-        return bytes((number & 0x7F | 0x80, number >> 7))
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+class _Varints(dict[int, bytes]):
+    """Varints by number, made at the first need: to look one up is a third of the cost of making it."""
+
+    def __missing__(self, number: int) -> bytes:
+        rest, out = number, bytearray()
+        while rest > 0x7F:
+            out.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        out.append(rest)
+        made = bytes(out)
+        if len(self) < _VARINTS_LIMIT:
+            self[number] = made
+        return made
+
+
+varint: Callable[[int], bytes] = _Varints(enumerate(_SMALL)).__getitem__
+"""Encode an unsigned integer as a protobuf varint."""
 
 
 def utf8(text: str) -> bytes:
     """Encode text; what UTF-8 cannot hold (lone surrogates) becomes ``?``, so that no attribute is lost."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace")
+    return text.encode("utf-8", "replace")
 
 
 def message(tag: bytes, body: bytes) -> bytes:
@@ -133,7 +136,7 @@ def encode_attributes(attributes: Mapping[str, Any] | None, tag: bytes) -> bytes
     for key, value in getattr(attributes, "_dict", attributes).items():
         if type(value) is str and len(value) > _SHORT:
             # Text is most of what spans hold: framed from the inside out, and copied once, by the join.
-            text = utf8(value)
+            text = value.encode("utf-8", "replace")
             size = varint(len(text))
             inner = 1 + len(size) + len(text)
             inner_size = varint(inner)

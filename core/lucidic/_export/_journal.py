@@ -219,6 +219,12 @@ class Journal:
             self._unsynced.append(segment)
         self._append(segment, record.kind, record.payload, record.key, record.definition)
 
+    @property
+    def dirty(self) -> bool:
+        """Whether something was written that the disk was not asked to keep."""
+        segment = self.segment
+        return bool(self._unsynced) or (segment is not None and segment.size != segment.synced)
+
     def sync(self) -> None:
         """Ask the disk to keep what is written, in finished segments too. Not for ``on_end``."""
         with contextlib.suppress(IndexError):
