@@ -132,6 +132,35 @@ def test_the_spans_of_a_session_are_searched(client, query, spans):
     assert f"{spans} span{' matches' if spans == 1 else 's match'}." in page
 
 
+def test_every_span_has_a_line_where_it_is_asked_for(client, trip):
+    """Steps are folded; they unfold for the whole session, and for a link to one of them."""
+    step = trip.made[1]
+    folded = client.get("/session?id=thread-42").text
+    assert folded.count("data-span=") == 12
+    (every,) = re.findall(r'href="([^"]+)">Show every span<', folded)
+    page = client.get(every.replace("&amp;", "&")).text
+    assert page.count("data-span=") == 21
+    assert "Fold the steps" in page
+    linked = client.get(f"/session?id=thread-42&trace={step.trace_id}&span={step.span_id}").text
+    assert f'data-span="{step.span_id}"' in linked
+
+
+def test_a_long_history_is_folded(client, reader, trip):
+    """What was said before the user's last words is there, and out of the way."""
+    said = {"openinference.span.kind": "LLM"}
+    for place in range(12):
+        role = ("user", "assistant")[place % 2]
+        said[f"llm.input_messages.{place}.message.role"] = role
+        said[f"llm.input_messages.{place}.message.content"] = f"words {place}"
+    reader.kept[3] = replace(trip.made[3], attributes=said)
+    html = client.get(f"/span?id={trip.made[3].span_id}&trace={trip.made[3].trace_id}&part=1").text
+    folded, _, rest = html.partition("</details>")
+    assert "10 earlier messages" in folded
+    assert "words 9" in folded
+    assert "words 10" not in folded
+    assert "words 10" in rest
+
+
 @pytest.mark.parametrize(
     ("state", "why"), [("active", "running"), ("finished", "begun elsewhere"), ("died", "its process died")]
 )

@@ -61,5 +61,6 @@ STYLE: Final = (
     ".lc-content dt{color:var(--lc-dim)}.lc-content dd{margin:0}"
     ".lucidic pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;max-height:30em;overflow:auto;"
     "font:12.5px/1.4 ui-monospace,monospace;background:none;color:inherit;padding:0;border:0}"
-    "@media (max-width:600px){.lc-row>summary,a.lc-row{grid-template-columns:minmax(0,1fr) 4.5em}.lc-bar{display:none}}"
+    "@media (max-width:600px){.lc-row>summary,a.lc-row{grid-template-columns:minmax(0,1fr) 4.5em}.lc-bar{display:none}"
+    ".lc-said{flex-direction:column;gap:2px}.lc-who{width:auto}}"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Final
 from urllib.parse import urlencode
 
 from lucidic._records import StoredSession
@@ -13,14 +14,18 @@ from lucidic._view._content import text_of
 STATES = ("active", "finished", "died")
 
 
+EVERY: Final = {"every": "1"}
+"""Part of the address of a session whose steps are not folded."""
+
+
 def session_address(session_id: str, **more: str) -> str:
     """Return the address of a session."""
     return "/session?" + urlencode({"id": session_id, **more})
 
 
-def place_address(session_id: str, trace_id: str, span_id: str) -> str:
+def place_address(session_id: str, trace_id: str, span_id: str, **more: str) -> str:
     """Return the address of a span in its session."""
-    return session_address(session_id, trace=trace_id, span=span_id)
+    return session_address(session_id, trace=trace_id, span=span_id, **more)
 
 
 def span_address(trace_id: str, span_id: str, **more: str) -> str:

@@ -129,21 +129,33 @@ class _Page:
             return HTMLResponse(_session.session_page(known, traces, body, filters=filters))
         chosen = self._span(given.get("trace", ""), given["span"]) if "span" in given else None
         ids = [trace.trace_id for trace in traces]
-        number = _number(request, "start")
+        number, every = _number(request, "start"), "every" in given
         if chosen is not None and chosen.trace_id in ids:
             number = ids.index(chosen.trace_id)
+            found_in = self._traces.turn(known.session_id, number + 1, traces[number])
+            every = every or found_in.line_of(chosen.span_id) is None
         start = number // _session.TURNS * _session.TURNS
         around = chosen.span_id if chosen is not None else ""
-        inside = {start: self._drawn_turns(known, traces, start, around=around)} if traces else {}
+        drawn = self._drawn_turns(known, traces, start, every=every, around=around)
+        body = _session.draw_chunks(known, traces, {start: drawn}, every=every)
         selected = _span.draw_span(chosen) if chosen is not None else ""
-        body = _session.draw_chunks(known, traces, inside)
-        return HTMLResponse(_session.session_page(known, traces, body, filters=filters, selected=selected))
+        return HTMLResponse(
+            _session.session_page(known, traces, body, filters=filters, selected=selected, every=every)
+        )
 
     def _drawn_turns(
-        self, session: StoredSession, traces: Sequence[StoredTrace], start: int, *, around: str = ""
+        self,
+        session: StoredSession,
+        traces: Sequence[StoredTrace],
+        start: int,
+        *,
+        every: bool,
+        around: str = "",
     ) -> str:
         chosen = list(enumerate(traces, 1))[start : start + _session.TURNS]
-        turns = [self._traces.turn(session.session_id, number, trace) for number, trace in chosen]
+        turns = [
+            self._traces.turn(session.session_id, number, trace, every=every) for number, trace in chosen
+        ]
         return _session.draw_turns(session, turns, around=around)
 
     def part_of_turns(self, request: Request) -> Response:
@@ -151,7 +163,8 @@ class _Page:
         if known is None:
             return HTMLResponse("", 404)
         traces = self._reader.traces(known.session_id)
-        return HTMLResponse(self._drawn_turns(known, traces, _number(request, "start")))
+        every = "every" in request.query_params
+        return HTMLResponse(self._drawn_turns(known, traces, _number(request, "start"), every=every))
 
     def part_of_lines(self, request: Request) -> Response:
         given = request.query_params
@@ -159,7 +172,7 @@ class _Page:
         traces = [] if known is None else self._reader.traces(known.session_id)
         for number, trace in enumerate(traces, 1):
             if known is not None and trace.trace_id == given.get("trace"):
-                drawn = self._traces.turn(known.session_id, number, trace)
+                drawn = self._traces.turn(known.session_id, number, trace, every="every" in given)
                 return HTMLResponse(_session.draw_lines(known, drawn, _number(request, "start")))
         return HTMLResponse("", 404)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ from lucidic._records import StoredSession, StoredSpan, StoredTrace
 from lucidic._view import _html, _tree
 from lucidic._view._html import cut_at, escaped
 from lucidic._view._lines import facts_of, folded
-from lucidic._view._page._addresses import SpanFilters, place_address, session_address
+from lucidic._view._page._addresses import EVERY, SpanFilters, place_address, session_address
 from lucidic._view._page._charts import draw_charts
 from lucidic._view._page._frame import chunk, frame
 from lucidic._view._page._traces import Drawn
@@ -40,14 +40,13 @@ def session_page(
     *,
     filters: SpanFilters,
     selected: str = "",
+    every: bool = False,
 ) -> str:
     """Return the page around the turns, or around what a search has found.
 
-    ``selected`` is the content of the span that the address names.
+    ``selected`` is the content of the span that the address names; with ``every`` no steps are folded.
     """
-    known = (
-        f'<div data-live="head">{_header(session)}{draw_charts(traces)}</div>{_form(session, filters)}{_KEYS}'
-    )
+    known = f'<div data-live="head">{_header(session)}{draw_charts(traces)}</div>{_form(session, filters, every=every)}{_KEYS}'
     panel = (
         '<aside id="lc-panel" aria-label="Span" tabindex="-1"'
         f'{"" if selected else " hidden"}><div class="lc-panel-top"><a id="lc-alone" href="#">Open alone</a>'
@@ -95,11 +94,13 @@ def _facts(session: StoredSession) -> Iterable[str]:
     yield f"id from {session.source}"
 
 
-def _form(session: StoredSession, filters: SpanFilters) -> str:
+def _form(session: StoredSession, filters: SpanFilters, *, every: bool) -> str:
     options = "".join(
         f"<option{' selected' if kind == filters.kind else ''}>{kind}</option>" for kind in _KINDS
     )
-    clear = f'<a href="{escaped(session_address(session.session_id))}">Show all turns</a>' if filters else ""
+    other, says = (session_address(session.session_id), "Show all turns" if filters else "Fold the steps")
+    if not filters and not every:
+        other, says = session_address(session.session_id, **EVERY), "Show every span"
     return (
         '<form method="get" action="/session" role="search" aria-label="Spans of this session">'
         f'<input type="hidden" name="id" value="{escaped(session.session_id)}">'
@@ -107,22 +108,22 @@ def _form(session: StoredSession, filters: SpanFilters) -> str:
         ' placeholder="Part of a message, a name, an error"></label>'
         f'<label>Kind <select name="kind"><option value="">any</option>{options}</select></label>'
         f'<label class="lc-check"><input type="checkbox" name="failed" value="1"{" checked" if filters.failed else ""}>'
-        f" Failed</label><button>Search</button>{clear}</form>"
+        f' Failed</label><button>Search</button><a href="{escaped(other)}">{says}</a></form>'
     )
 
 
 def draw_chunks(
-    session: StoredSession, traces: Sequence[StoredTrace], inside: dict[int, str] | None = None
+    session: StoredSession, traces: Sequence[StoredTrace], inside: Mapping[int, str], *, every: bool = False
 ) -> str:
     """Return the chunks of a session's turns; those of ``inside`` are there already."""
-    loaded = inside or {}
+    more = EVERY if every else {}
     drawn = "".join(
         chunk(
-            "/part/turns?" + urlencode({"id": session.session_id, "start": start}),
-            session_address(session.session_id, start=str(start)),
+            "/part/turns?" + urlencode({"id": session.session_id, "start": start, **more}),
+            session_address(session.session_id, start=str(start), **more),
             f"Turns {start + 1} to {min(start + TURNS, len(traces))}",
             sum(_TURN_PIXELS + min(trace.spans, 400) * 10 for trace in traces[start : start + TURNS]),
-            inside=loaded.get(start),
+            inside=inside.get(start),
         )
         for start in range(0, len(traces), TURNS)
     )
@@ -137,13 +138,12 @@ def draw_turns(session: StoredSession, turns: Sequence[Drawn], *, around: str = 
 def _turn(session: StoredSession, drawn: Drawn, around: str) -> str:
     turn, place = drawn.turn, drawn.line_of(around) if around else None
     wanted = 0 if place is None else place // LINES * LINES
+    more = EVERY if drawn.every else {}
     parts = "".join(
         chunk(
             "/part/lines?"
-            + urlencode(
-                {"id": session.session_id, "trace": turn.trace_id, "turn": turn.number, "start": start}
-            ),
-            _place(session, drawn.lines[start]),
+            + urlencode({"id": session.session_id, "trace": turn.trace_id, "start": start, **more}),
+            _place(session, drawn.lines[start], more),
             f"Spans {start + 1} to {min(start + LINES, len(drawn.lines))}",
             min(LINES, len(drawn.lines) - start) * LINE_PIXELS,
             tag="ul",
@@ -158,29 +158,30 @@ def _turn(session: StoredSession, drawn: Drawn, around: str) -> str:
     )
 
 
-def _place(session: StoredSession, line: _tree.Line) -> str:
+def _place(session: StoredSession, line: _tree.Line, more: Mapping[str, str]) -> str:
     span = line.row.span if line.row is not None else None
     if span is None:
-        return session_address(session.session_id)
-    return place_address(session.session_id, span.trace_id, span.span_id)
+        return session_address(session.session_id, **more)
+    return place_address(session.session_id, span.trace_id, span.span_id, **more)
 
 
 def draw_lines(session: StoredSession, drawn: Drawn, start: int) -> str:
     """Return the lines of a turn's tree from ``start`` on."""
     scale = _html.Scale(drawn.turn)
-    return "".join(_line(session, line, scale) for line in drawn.lines[start : start + LINES])
+    more = EVERY if drawn.every else {}
+    return "".join(_line(session, line, scale, more) for line in drawn.lines[start : start + LINES])
 
 
-def _line(session: StoredSession, line: _tree.Line, scale: _html.Scale) -> str:
+def _line(session: StoredSession, line: _tree.Line, scale: _html.Scale, more: Mapping[str, str]) -> str:
     place = f'style="--lc-depth:{line.depth}"'
     if line.row is None:
         return f'<li class="lc-steps" {place}><span>{escaped(folded(line.steps))}</span></li>'
     span = line.row.span
-    return f'<li aria-level="{line.depth + 1}">{_link(session, span)} {place}>{_html.draw_line(line.row, scale)}</a></li>'
+    return f'<li aria-level="{line.depth + 1}">{_link(session, span, more)} {place}>{_html.draw_line(line.row, scale)}</a></li>'
 
 
-def _link(session: StoredSession, span: StoredSpan) -> str:
-    address = escaped(place_address(session.session_id, span.trace_id, span.span_id))
+def _link(session: StoredSession, span: StoredSpan, more: Mapping[str, str]) -> str:
+    address = escaped(place_address(session.session_id, span.trace_id, span.span_id, **more))
     return f'<a class="{_html.row_class(span)}" href="{address}" data-span="{span.span_id}"'
 
 
@@ -198,6 +199,6 @@ def draw_found(session: StoredSession, found: Sequence[tuple[_tree.Turn, StoredS
                 f'{"</ul>" if parts else ""}<h2>Turn {turn.number} <span class="lc-note">{clock(turn.start_ns)}</span></h2><ul>'
             )
         line = _html.draw_line(_tree.Row(_tree.Node(span)), scales[turn.number])
-        parts.append(f'<li>{_link(session, span)} style="--lc-depth:0">{line}</a></li>')
+        parts.append(f'<li>{_link(session, span, {})} style="--lc-depth:0">{line}</a></li>')
     noun = "span matches" if number == "1" else "spans match"
     return f'<p role="status">{number} {noun}.{more}</p><div class="lc-tree">{"".join(parts)}{"</ul>" if parts else ""}</div>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from openinference.semconv.trace import SpanAttributes as Key
@@ -23,6 +23,9 @@ from lucidic._view._words import count, day_and_clock, duration
 
 _IMAGE: Final = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 _TEXT_LIMIT: Final = 200_000
+_USER: Final = {"user", "human"}
+_FOLDED_MESSAGES: Final = 4
+"""So many messages before the user's last words, or more, begin folded."""
 _FOLDED_CHARACTERS: Final = 4_000
 """Longer texts of system messages begin folded."""
 
@@ -74,7 +77,7 @@ def _body(span: StoredSpan, level: int) -> Iterator[str]:
     inputs = messages(span, Key.LLM_INPUT_MESSAGES)
     outputs = messages(span, Key.LLM_OUTPUT_MESSAGES)
     if inputs:
-        said = "".join(map(_bubble, inputs))
+        said = _conversation(inputs)
         yield _section(f"{count(len(inputs), 'message')} in", said, level)
     else:
         given = content.first(span.attributes, Key.INPUT_VALUE)
@@ -95,8 +98,19 @@ def _section(heading: str, body: str, level: int) -> str:
     return f'<section aria-label="{escaped(heading)}"><h{level}>{escaped(heading)}</h{level}>{body}</section>'
 
 
+def _conversation(said: Sequence[Message]) -> str:
+    """Return messages; of a long history the part before the user's last words is folded."""
+    asked = max((place for place, message in enumerate(said) if message.role in _USER), default=0)
+    early = asked if asked >= _FOLDED_MESSAGES else 0
+    before = "".join(map(_bubble, said[:early]))
+    folded = (
+        f"<details><summary>{count(early, 'earlier message')}</summary>{before}</details>" if early else ""
+    )
+    return folded + "".join(map(_bubble, said[early:]))
+
+
 def _bubble(message: Message) -> str:
-    who = {"user": "user", "human": "user", "assistant": "answer", "ai": "answer"}.get(message.role, "other")
+    who = "user" if message.role in _USER else "answer" if message.role in {"assistant", "ai"} else "other"
     thought = (
         f'<details class="lc-thought"><summary>reasoning</summary><div>{cut_at(message.reasoning, _TEXT_LIMIT)}</div></details>'
         if message.reasoning

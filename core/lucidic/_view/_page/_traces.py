@@ -25,6 +25,8 @@ class Drawn:
 
     turn: _tree.Turn
     lines: tuple[_tree.Line, ...]
+    every: bool = False
+    """Whether each span has a line of its own; else steps that say nothing are folded."""
 
     def line_of(self, span_id: str) -> int | None:
         """Return which line shows a span, or None if it is folded away."""
@@ -41,20 +43,21 @@ class Traces:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._known: OrderedDict[tuple[str, StoredTrace], Drawn] = OrderedDict()
+        self._known: OrderedDict[tuple[str, StoredTrace, bool], Drawn] = OrderedDict()
         self._spans = 0
         self._lock = threading.Lock()
 
-    def turn(self, session_id: str, number: int, trace: StoredTrace) -> Drawn:
+    def turn(self, session_id: str, number: int, trace: StoredTrace, *, every: bool = False) -> Drawn:
         """Return the turn of a trace; ``number`` counts from 1."""
-        key = session_id, trace
+        key = session_id, trace, every
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
         (turn,) = _tree.turns(self._reader.spans(session_id, trace_id=trace.trace_id))
         turn.number = number
-        drawn = Drawn(turn, tuple(_tree.flat(*_tree.fold(turn.top))))
+        rows, steps = (_tree.unfolded(turn.top), ()) if every else _tree.fold(turn.top)
+        drawn = Drawn(turn, tuple(_tree.flat(rows, steps)), every)
         with self._lock:
             if key not in self._known:
                 self._known[key] = drawn
