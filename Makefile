@@ -17,6 +17,7 @@ test: $(READY)
 quick: $(READY)
 	$(BIN)/python -m pytest -m "not slow and not backends" -n 2
 
+# Against a real Phoenix and a real MLflow; their environments, of 620 MB each, stay in the cache folder.
 backends: $(READY)
 	LUCIDIC_TESTS_NEED_ENVIRONMENTS=1 $(BIN)/python -m pytest -m backends
 

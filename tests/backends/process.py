@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -131,6 +132,12 @@ class Backend:
     def log(self) -> str:
         """Return what the server has written, of all its starts."""
         return (self.folder / "log").read_text()
+
+
+def replay(session_id: str, url: str) -> str:
+    """Run ``lucidic replay`` as an operator would; return its output."""
+    command = [sys.executable, "-m", "lucidic", "replay", session_id, "--to", url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def _free_port() -> int:

@@ -10,6 +10,8 @@ from opentelemetry import trace
 
 import lucidic as lai
 
+from .process import replay
+
 
 def make_turns(session_id, count, name="turn"):
     """Make turns of 20 spans each, in one session."""
@@ -19,12 +21,6 @@ def make_turns(session_id, count, name="turn"):
             with tracer.start_as_current_span(f"{name} {number}"):
                 for _ in range(19):
                     tracer.start_span("step").end()
-
-
-def replay(session_id, url):
-    """Run ``lucidic replay`` as an operator would; return its output."""
-    command = [sys.executable, "-m", "lucidic", "replay", session_id, "--to", url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def held(phoenix, session_id, count):
@@ -38,12 +34,12 @@ def test_a_full_queue_delays_and_loses_nothing(to_phoenix, stored, session_id):
     """A Phoenix that answers 503 because its queue is full has every span in the end."""
     to_phoenix.end(signal.SIGINT)
     to_phoenix.start(PHOENIX_MAX_SPANS_QUEUE_SIZE="1")
-    make_turns(session_id, 60)
+    make_turns(session_id, 30)
 
     assert lai.flush(120)
     refused = to_phoenix.log().count(" 503 ")
     assert refused
-    assert held(to_phoenix, session_id, 1200) == {span.span_id for span in stored(session_id)}
+    assert held(to_phoenix, session_id, 600) == {span.span_id for span in stored(session_id)}
     to_phoenix.end(signal.SIGINT)
     to_phoenix.start()
 
@@ -90,3 +86,34 @@ def test_a_killed_mlflow_has_everything_after_its_restart(to_mlflow, experiment,
     traces = to_mlflow.session(experiment, session_id)
     assert {span.trace_id for span in stored(session_id)} == {trace["trace_id"][3:] for trace in traces}
     assert {"OK"} == {trace["state"] for trace in traces}
+
+
+CRASH = """
+import os, signal, sys
+import lucidic as lai
+from lucidic.adapterkit import AdapterOptions, io_attributes, make_tracer
+
+tracer = make_tracer("crash", AdapterOptions(session_id=sys.argv[1]))
+for question in ("first", "second"):
+    agent = tracer.start("guide", "AGENT", attributes=io_attributes(question))
+    tracer.start("look", "TOOL", parent=agent).end()
+    if question == "second":
+        os.kill(os.getpid(), signal.SIGKILL)
+    agent.end(attributes=io_attributes(output="answer"))
+"""
+
+
+def test_a_killed_program_leaves_whole_spans(to_phoenix, session_id):
+    """What a program had finished when it was killed is there; what was running is sent once, when it is closed."""
+    done = subprocess.run([sys.executable, "-c", CRASH, session_id], timeout=60, check=False)
+    assert -signal.SIGKILL == done.returncode
+    lai.init()
+    lai.flush(20)
+
+    spans = to_phoenix.wait_for(session_id, 4)
+    assert ["guide", "look", "guide", "look"] == [span["name"] for span in spans]
+    assert [None, None, True, None] == [span["attributes"].get("lucidic.incomplete") for span in spans]
+    assert all(span["end_time"] >= span["start_time"] for span in spans)
+    shown = to_phoenix.session(session_id)
+    # The journal's record of a span that begins holds no content.
+    assert ["first", None] == [(trace["rootSpan"]["input"] or {}).get("value") for trace in shown["traces"]]

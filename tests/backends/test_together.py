@@ -7,8 +7,9 @@ import pytest
 import lucidic as lai
 from lucidic import sinks
 
+from .process import replay
 from .same import from_mlflow, from_phoenix, from_store
-from .stories import STORIES
+from .stories import STORIES, Mixed
 
 
 @pytest.mark.parametrize("kind", STORIES, ids=lambda kind: kind.name)
@@ -28,3 +29,14 @@ def test_all_hold_the_same_spans(phoenix, mlflow, experiment, tell, stored, sess
     wanted = sorted((from_store(span) for span in kept.values()), key=lambda span: span["ids"])
     assert wanted == sorted(in_phoenix, key=lambda span: span["ids"])
     assert wanted == sorted(in_mlflow, key=lambda span: span["ids"])
+
+
+def test_a_replay_is_the_same(phoenix, tell, stored, session_id):
+    """What is replayed from the local store is, attribute for attribute, what would have been sent at once."""
+    tell(Mixed)
+    kept = stored(session_id)
+    assert f"{len(kept)} spans delivered" in replay(session_id, phoenix.url)
+
+    in_phoenix = [from_phoenix(span) for span in phoenix.wait_for(session_id, len(kept))]
+    wanted = sorted((from_store(span) for span in kept), key=lambda span: span["ids"])
+    assert wanted == sorted(in_phoenix, key=lambda span: span["ids"])
