@@ -32,7 +32,8 @@ def end_session(
 ) -> None:
     """End a session: the one given, else the one bound here, else the last one of ``init()``.
 
-    Its open steps and events end with it. Ending twice does nothing the second time.
+    Its open steps and events end with it. Ending twice does nothing the second time, but a verdict that is given then
+    counts: the end of a ``session()`` block may have come first.
 
     Raises:
         NotInitializedError: No id is given and no session was ever open.
@@ -53,7 +54,8 @@ def end_session(
         "session_eval": session_eval,
         "session_eval_reason": session_eval_reason,
     }
-    run.lifecycle.end(chosen, fields)
+    if not run.lifecycle.end(chosen, fields) and any(value is not None for value in fields.values()):
+        run.lifecycle.update(chosen, fields)
     while (bound := _binding.top()) is not None and bound.manual and bound.session_id in (None, chosen):
         _binding.drop(bound)
     _cells.forget_session(chosen)

@@ -183,6 +183,16 @@ def test_session_ended_inside_its_block_ends_once(captured):
     assert [{"is_successful": True}] == fields_of(captured, "end")
 
 
+def test_a_verdict_after_the_block_counts(captured):
+    """A block has ended its session; what end_session() says of it then is kept, and it is not ended again."""
+    with lai.session(session_id="user_1_conv_1"):
+        pass
+    lai.end_session("user_1_conv_1")
+    lai.end_session("user_1_conv_1", is_successful=True, session_eval=0.5)
+    events = [(record.event, record.fields.get("is_successful")) for record in captured.sessions]
+    assert events == [("start", None), ("end", None), ("update", True)]
+
+
 def test_end_session_without_any_session_says_the_way_out(captured):
     """Ending nothing is an error as long as nothing was ever open; a second end is not."""
     with pytest.raises(NotInitializedError, match=r"lai\.init"):
