@@ -6,7 +6,7 @@ from importlib.metadata import version as version_of
 
 
 project = "lucidic-adapters"
-copyright = "the authors of lucidic-adapters"  # noqa: A001  # Sphinx's name
+copyright = "the authors of lucidic-adapters"  # Sphinx's name
 version = release = version_of("lucidic-adapters")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
