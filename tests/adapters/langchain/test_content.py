@@ -8,7 +8,6 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler, dispatch_custom_event
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
-from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import START, StateGraph
 from opentelemetry.trace import StatusCode
@@ -159,15 +158,6 @@ def test_retriever(lc, config, tree):
     assert found[prefix + "score"] == 0.5
     assert json.loads(found[prefix + "metadata"])["source"] == "s"
     assert found["input.value"] == "q"
-
-
-def test_prompt_template(lc, config, tree):
-    """A prompt's span has the templates of all its messages and the variables."""
-    prompt = ChatPromptTemplate.from_messages([("system", "be {mood}"), ("human", "{q}")])
-    (prompt | lc.chat()).invoke({"mood": "kind", "q": "why"}, config)
-    (span,) = tree.of_kind("PROMPT")
-    assert span.attributes["llm.prompt_template.template"] == "be {mood}\n{q}"
-    assert json.loads(span.attributes["llm.prompt_template.variables"]) == {"mood": "kind", "q": "why"}
 
 
 def test_custom_events(lc, config, tree):

@@ -234,8 +234,11 @@ async def test_user_span_between_a_node_and_a_model(lc, config, tree, deep):
 
 
 async def test_current_span_is_the_runs_own(lc, config, tree, deep):
-    """``trace.get_current_span()`` inside a node and a tool is that run's span."""
+    """``trace.get_current_span()`` inside a node, a tool, a lambda and its events is that run's span."""
     seen = {}
+
+    def look(_):
+        seen["look"] = trace.get_current_span().name
 
     async def node(state):
         seen["node"] = trace.get_current_span().name
@@ -251,6 +254,9 @@ async def test_current_span_is_the_runs_own(lc, config, tree, deep):
     graph = StateGraph(dict).add_node("node", node).add_edge(START, "node").compile()
     await graph.ainvoke({"in": 1}, config)
     assert seen == {"node": "node", "asking": "asking"}
+    async for _ in RunnableLambda(look).astream_events("x", config, version="v2"):
+        assert lc.nothing_current()
+    assert seen["look"] == "look"
 
 
 async def test_tree_of_langchain_alone(lc, config, tree):
