@@ -13,6 +13,7 @@ from helpers import tracer_for
 from lucidic._config import Settings
 from lucidic._export import Exporter, ExportOptions
 from lucidic._export import _segment as segment_module
+from lucidic._export._segment import is_open
 from lucidic._runtime import _make_exporter
 from lucidic.errors import ConfigurationError
 
@@ -63,7 +64,7 @@ class Disk:
 def written(tmp_path, monkeypatch):
     """A journal of several segments of which the disk was asked to keep a part; the disk, and the kept spans."""
     disk = Disk(monkeypatch)
-    options = ExportOptions(store=True, fsync_window=0, segment_bytes=6000)
+    options = ExportOptions(store=True, fsync_window=3600, segment_bytes=6000)
     exporter = Exporter(tmp_path / "life", options=options)
     monkeypatch.setattr(exporter._drainer, "wake", lambda: None)
     tracer = tracer_for(exporter)
@@ -138,6 +139,22 @@ def test_last_spans_of_a_burst_are_asked_for_in_time(tmp_path, monkeypatch):
     for _ in range(3):
         tracer.start_span("s").end()
         assert asked.acquire(timeout=20)
+    exporter.shutdown(5)
+
+
+@pytest.mark.parametrize("window", [0, 3600])
+def test_finished_segments_do_not_stay_open(tmp_path, window, monkeypatch):
+    """Where no thread asks the disk, finished segments are let go all the same, and no descriptor is kept for each."""
+    options = ExportOptions(store=False, fsync_window=window, segment_bytes=1000)
+    exporter = Exporter(tmp_path, options=options)
+    monkeypatch.setattr(exporter._drainer, "wake", lambda: None)
+    tracer = tracer_for(exporter)
+    for _ in range(100):
+        tracer.start_span("s").end()
+    names = os.listdir(exporter.journal.folder)
+    still_open = [name for name in names if is_open(exporter.journal.folder / name)]
+    assert len(names) > 20
+    assert len(still_open) <= 1 + 8 * bool(window)
     exporter.shutdown(5)
 
 

@@ -30,6 +30,8 @@ tracer = tracer_for(exporter)
 
 def wsgi(environ, start_response):
     tracer.start_span("request").end()
+    if environ["PATH_INFO"] == "/hang":
+        threading.Event().wait(60)
     start_response("200 OK", [("content-length", "2")])
     return [b"ok"]
 
@@ -166,6 +168,18 @@ def test_gunicorn(tmp_path, more):
     with server(tmp_path, APP, *command, port=port):
         ask(port)
     assert REQUESTS == counted(tmp_path / "home", "request")
+
+
+@needs("gunicorn")
+def test_gunicorn_worker_that_hangs(tmp_path):
+    """A worker that its master aborts because it hangs has lost nothing of what it had ended."""
+    port = free_port()
+    command = ("gunicorn", "-w", "1", "--timeout", "2", "-b", f"127.0.0.1:{port}", "app:wsgi")
+    with server(tmp_path, APP, *command, port=port):
+        with pytest.raises(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/hang", timeout=60)
+        ask(port)
+    assert REQUESTS + 1 == counted(tmp_path / "home", "request")
 
 
 @needs("uvicorn")

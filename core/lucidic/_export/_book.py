@@ -74,7 +74,7 @@ def add(total: Position, position: Position) -> None:
     """Add a position's counts."""
     total.delivered += position.delivered
     total.rejected += position.rejected
-    for reason, number in position.dropped.items():
+    for reason, number in tuple(position.dropped.items()):
         total.drop(reason, number)
 
 

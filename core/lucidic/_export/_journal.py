@@ -38,6 +38,7 @@ from lucidic._export._segment import (
 logger = logging.getLogger("lucidic.export")
 
 _ORIGINS_LIMIT: Final = 1024
+_UNSYNCED_LIMIT: Final = 8
 
 
 class Journal:
@@ -62,7 +63,9 @@ class Journal:
         self._slots: dict[int, Segment] = {}
         self._generation = 0
         self._side: dict[tuple[str, ...], Segment] = {}
-        self._unsynced: deque[Segment] = deque()
+        # Finished segments that the disk is still to be asked for. They count as open as long as they are here, so
+        # where no thread asks, only a few are held.
+        self._unsynced: deque[Segment] = deque(maxlen=_UNSYNCED_LIMIT if options.fsync_window else 0)
         self._origins: dict[tuple[int, int], tuple[bytes, bytes, object]] = {}
         self._reported = False
 
@@ -277,7 +280,7 @@ class Journal:
         """Forget the parent's segment and what it keeps in memory: both are the parent's business."""
         for segment in (*self._slots.values(), *self._side.values(), *self._unsynced):
             segment.abandon()
-        self._unsynced = deque()
+        self._unsynced.clear()
         self._slots, self._side = {}, {}
         self._generation = 0
         self.memory.forked()

@@ -44,26 +44,21 @@ class SinkWorker(Worker):
         self._memory = memory
         self._backoff = Backoff()
         self._book = Book()
-        self._aside = Book()
+        # What others see: the book as it was saved last, and what was delivered from memory since, changed as one.
+        self._pages: tuple[Book | None, Book] = (None, Book())
         self._since: float | None = None
         self._broken_off = False
-        self._shown: Book | None = None
         self._gatherer = Gatherer(spool, sink.name, options)
         super().__init__(sink.name, spool, options, progress)
 
     def book(self) -> Book:
         """Return the sink's book, by whichever process keeps it; not to be changed."""
-        shown = self._shown
-        if shown is not None and self._leader.held:
-            return shown
-        return self._with_aside(read_book(self._spool, self.name))
-
-    def _with_aside(self, book: Book) -> Book:
-        """Enter into a book what was delivered from memory, which no book on the disk has yet."""
-        for position in tuple(self._aside.positions.values()):
-            add(book.totals, position)
+        shown, aside = self._pages
+        mine = shown is not None and self._leader.held
+        book = shown.copy() if shown is not None and mine else read_book(self._spool, self.name)
+        if aside.positions and not mine:
             book.state, book.note = self._book.state, self._book.note
-        return book
+        return _enter(book, aside)
 
     def reached(self, targets: Mapping[str, int]) -> bool:
         """See Worker."""
@@ -111,7 +106,7 @@ class SinkWorker(Worker):
     def forked(self) -> None:
         """See Worker."""
         super().forked()
-        self._book, self._shown, self._aside = Book(), None, Book()
+        self._book, self._pages = Book(), (None, Book())
         self._since, self._broken_off = None, False
         self._gatherer = Gatherer(self._spool, self.name, self._options)
 
@@ -129,7 +124,8 @@ class SinkWorker(Worker):
             claim = self._memory.claim(self.name, self._options.batch_spans, self._options.batch_bytes)
             if claim is not None:
                 return self._deliver_claim(claim)
-        if error is not None:
+        # Where the journal cannot be written either, the folder is the trouble, and the journal says so.
+        if error is not None and not (isinstance(error, OSError) and self._memory):
             self._answered(Outcome(answer="retry", note=f"{type(error).__name__}: {error}"))
         return more
 
@@ -158,7 +154,7 @@ class SinkWorker(Worker):
         taken = 0
         try:
             outcome = self._offer(claim.batch())
-            account(self._aside, claim.found, outcome)
+            account(self._pages[1], claim.found, outcome)
             taken = outcome.taken
         except Exception as error:  # noqa: BLE001 - the thread must go on; nothing was taken
             outcome = Outcome(answer="retry", note=f"{type(error).__name__}: {error}")
@@ -217,13 +213,21 @@ class SinkWorker(Worker):
 
     def _save(self) -> None:
         # On a full disk the book in memory still counts; after a crash one batch more is sent again.
+        _shown, aside = self._pages
         try:
             fold_gone(self._book, self._spool)
-            entered = self._with_aside(self._book.copy())
-            self._shown = entered
-            write_book(self._spool, self.name, entered)
+            self._pages = (self._book.copy(), aside)
+            write_book(self._spool, self.name, _enter(self._book.copy(), aside))
         except OSError as error:
             self._book.note = f"The book cannot be written: {error}"
+            self._pages = (self._book.copy(), aside)
             return
-        if self._aside.positions:
-            self._book, self._aside = entered.copy(), Book()
+        if aside.positions:
+            self._pages = (_enter(self._book, aside).copy(), Book())
+
+
+def _enter(book: Book, aside: Book) -> Book:
+    """Enter into a book what was delivered from memory, which no book on the disk has yet."""
+    for position in tuple(aside.positions.values()):
+        add(book.totals, position)
+    return book
