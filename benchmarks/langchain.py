@@ -4,8 +4,8 @@
 
 The chain has four runs (sequence, prompt, chat model, parser); streams have 200 tokens. Each subject
 gets the same work, interleaved round by round, its spans made in full and then dropped; the best round counts, which is the one least disturbed.
-Subjects that are not installed are left out: openinference-instrumentation-langchain, langfuse,
-opentelemetry-instrumentation-genai-langchain.
+Subjects that are not installed are left out; ``--all`` makes an environment with all of them in
+``.venv-benchmarks`` and measures there.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import argparse
 import asyncio
 import gc
 import importlib
+import os
+import subprocess
+import sys
 import time
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
@@ -28,6 +32,16 @@ from lucidic.testing import capture_spans
 
 
 TOKENS = 200
+OTHERS = (
+    "langfuse", "openinference-instrumentation-langchain", "opentelemetry-instrumentation-genai-langchain",
+    "opentelemetry-instrumentation-langchain",
+)  # fmt: skip
+CONTENT = {
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+    "OTEL_SDK_DISABLED": "false",
+}
+"""Full content, as the others are told to record it."""
 
 
 def _chain():
@@ -116,6 +130,29 @@ def openinference():
 
 
 @contextmanager
+def langfuse():
+    from langfuse import Langfuse
+    from langfuse.langchain import CallbackHandler
+
+    client = Langfuse(
+        public_key="pk-none", secret_key="sk-none", base_url="http://127.0.0.1:9",
+        span_exporter=Nowhere(), tracer_provider=provider(),
+    )  # fmt: skip
+    yield {"callbacks": [CallbackHandler(public_key="pk-none")]}
+    client.shutdown()
+
+
+@contextmanager
+def traceloop():
+    from opentelemetry.instrumentation.langchain import LangchainInstrumentor
+
+    instrumentor = LangchainInstrumentor()
+    instrumentor.instrument(tracer_provider=provider())
+    yield {}
+    instrumentor.uninstrument()
+
+
+@contextmanager
 def opentelemetry_genai():
     from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
 
@@ -129,6 +166,8 @@ SUBJECTS = {
     "no handler": (nothing, "langchain_core"),
     "lucidic": (lucidic, "lucidic"),
     "openinference": (openinference, "openinference.instrumentation.langchain"),
+    "langfuse": (langfuse, "langfuse.langchain"),
+    "opentelemetry (traceloop)": (traceloop, "opentelemetry.instrumentation.langchain"),
     "opentelemetry genai": (opentelemetry_genai, "opentelemetry.instrumentation.genai.langchain"),
 }
 
@@ -163,17 +202,36 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--all", action="store_true", help="measure in an environment with every subject")
     given = parser.parse_args()
+    if given.all:
+        sys.exit(_measure_elsewhere(given))
     warnings.simplefilter("ignore")  # OpenInference's instrumentor calls a deprecated method on every message
     found = measure(given.rounds, given.calls)
     base = found["no handler"]
-    print(f"{'':20}" + "".join(f"{case:>10}" for case in CASES) + "   (CPU, ratio to no handler)")
+    print(f"{'':26}" + "".join(f"{case:>10}" for case in CASES) + "   (CPU, ratio to no handler)")
     for subject, cases in found.items():
-        print(f"{subject:20}" + "".join(f"{cases[case] / base[case]:10.2f}" for case in CASES))
+        print(f"{subject:26}" + "".join(f"{cases[case] / base[case]:10.2f}" for case in CASES))
     print(
-        f"{'no handler, ms/call':20}"
+        f"{'no handler, ms/call':26}"
         + "".join(f"{1000 * base[case] / _calls(case, given.calls):10.2f}" for case in CASES)
     )
+
+
+def _measure_elsewhere(given):
+    """Measure in an environment of its own: the others' packages are no business of this project's."""
+    root = Path(__file__).resolve().parents[1]
+    folder = root / ".venv-benchmarks"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run(
+            [sys.executable, "-m", "uv", "venv", "-q", "--python", sys.executable, folder], check=True
+        )
+    constraints = ("--constraint", root / "requirements" / "constraints.txt")
+    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", python, *constraints]
+    subprocess.run([*install, *OTHERS, "--editable", f"{root}[langchain]"], check=True)
+    command = [python, __file__, "--rounds", str(given.rounds), "--calls", str(given.calls)]
+    return subprocess.run(command, env={**os.environ, **CONTENT}, check=False).returncode
 
 
 def _calls(case, calls):

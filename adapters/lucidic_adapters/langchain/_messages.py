@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, FunctionMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    ToolMessage,
+)
 
 from lucidic.adapterkit import (
     Audio,
@@ -28,6 +36,13 @@ _ROLES: Final = {
     "HumanMessageChunk": "user",
 }
 
+_ROLES_OF_CLASSES: Final[Mapping[type, str]] = {
+    HumanMessage: "user",
+    AIMessage: "assistant",
+    AIMessageChunk: "assistant",
+    ToolMessage: "tool",
+}
+"""What most messages are: these classes have one role each."""
 _CALL_BLOCKS: Final = frozenset(
     ("tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta")
 )
@@ -67,6 +82,9 @@ def _of_message(message: BaseMessage) -> Message:
 
 
 def _role(message: BaseMessage) -> str:
+    known = _ROLES_OF_CLASSES.get(type(message))
+    if known is not None:
+        return known
     if isinstance(message, ChatMessage):
         return _ROLES.get(message.role, message.role)
     if isinstance(message, FunctionMessage):
@@ -83,12 +101,13 @@ def tool_calls_of(message: AIMessage) -> list[ToolCall]:
         ToolCall(call.get("id"), call.get("name") or "", call.get("args"))
         for call in message.invalid_tool_calls
     ]
-    if calls:
+    extra = message.additional_kwargs
+    if calls or not extra:
         return calls
-    raw = message.additional_kwargs.get("tool_calls")
+    raw = extra.get("tool_calls")
     if isinstance(raw, list):
         calls = [_raw_call(call) for call in raw if isinstance(call, Mapping)]
-    function = message.additional_kwargs.get("function_call")
+    function = extra.get("function_call")
     if isinstance(function, Mapping):
         calls.append(ToolCall(None, str(function.get("name") or ""), function.get("arguments")))
     return calls

@@ -12,7 +12,9 @@ from lucidic.adapterkit import (
     Message,
     ToolSchema,
     Usage,
+    clean,
     llm_attributes,
+    message_attributes,
     prompt_template_attributes,
     usage_attributes,
 )
@@ -154,14 +156,17 @@ def answer(request: Request | None, response: LLMResult) -> dict[str, Any]:
     usage, cached = usage_of(
         messages, output, [generation.generation_info or {} for generation in generations]
     )
-    found: dict[str, Any] = llm_attributes(
-        provider=None if asked is None else asked.provider,
-        request_model=None if asked is None else asked.model,
-        response_model=model if asked is not None or request is None else None,
-        output_messages=_answers(messages),
-        choices=() if messages else [generation.text for generation in generations],
-        finish_reason=_finish_reason(messages, [generation.generation_info for generation in generations]),
-    )
+    found: dict[str, Any] = message_attributes("llm.output_messages", _answers(messages))
+    if asked is not None or request is None or not messages:
+        found |= llm_attributes(
+            provider=None if asked is None else asked.provider,
+            request_model=None if asked is None else asked.model,
+            response_model=model if asked is not None or request is None else None,
+            choices=() if messages else [generation.text for generation in generations],
+        )
+    reason = _finish_reason(messages, [generation.generation_info for generation in generations])
+    if reason:
+        found["llm.finish_reason"] = clean(reason)
     if cached:
         found["llm.cache_hit"] = True
     elif usage is not None:

@@ -111,6 +111,9 @@ class Runs:
         self, run: Run, error: BaseException | str | None = None, attributes: Mapping[str, Any] | None = None
     ) -> None:
         """End the span of a run that was taken, and what is still open below it."""
+        if error is None and not run.children:  # what most runs are
+            run.live.end(ok=run.pause is None, attributes=attributes)
+            return
         for child in list(run.children.values()):
             self.close(child, error if isinstance(error, BaseException) else None)
         shown, ok, reason = outcome(error)
