@@ -30,10 +30,7 @@ def get(item: object, name: str, default: Any = None) -> Any:
     """Read a field of a typed object or of a mapping."""
     if type(item) is dict:  # most are, and asking for a Mapping takes ten times as long
         return item.get(name, default)
-    try:
-        held = item.__dict__
-    except AttributeError:
-        held = _NO_FIELDS
+    held: Mapping[str, Any] = getattr(item, "__dict__", _NO_FIELDS)
     if name in held:
         return held[name]
     if "__pydantic_fields__" in type(item).__dict__:
