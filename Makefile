@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test quick matrix docs floors openinference-langchain browser backends lint format clean
+.PHONY: demo test quick matrix docs floors openinference-langchain pydantic-ai-companions browser backends lint format clean
 
 demo: $(READY)
 	@$(BIN)/lucidic demo
@@ -36,6 +36,13 @@ floors: $(READY)
 
 openinference-langchain: $(READY)
 	$(BIN)/python tests/others/openinference_langchain.py
+
+# PydanticAI with what its users add: Logfire, MCP, evals (which hold it at their own release).
+pydantic-ai-companions: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-companions
+	$(BIN)/uv pip install --quiet --python .venv-companions/bin/python --editable '.[pydantic-ai,openai,anthropic,otlp]' \
+		'pydantic-ai-slim[mcp]' 'fastmcp-slim[server]' logfire 'pydantic-evals>=2' hypothesis pytest pytest-asyncio pytest-timeout
+	.venv-companions/bin/python -m pytest tests/adapters/pydantic_ai
 
 browser:
 	@.ci/browser

@@ -8,6 +8,7 @@ from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import trace
 from typing_extensions import Self
 
 from lucidic._guard import guarded
@@ -89,7 +90,17 @@ def instrument(name: str, **options: Any) -> Instrumentation:
             _active[name] = (count + 1, undo)
         else:
             _active[name] = (1, start(**options))
+    if name != "threading":  # which the runtime itself instruments
+        _adopt(options.get("tracer_provider") or trace.get_tracer_provider())
     return Instrumentation(name)
+
+
+def _adopt(provider: object) -> None:
+    """Join a provider that is there now, not with our first span: the user's spans around it are of its trace."""
+    from lucidic._runtime import runtime  # which imports this module
+
+    if hasattr(provider, "add_span_processor"):
+        runtime().provider(provider)
 
 
 def find(name: str) -> Callable[..., Undo]:

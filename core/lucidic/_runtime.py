@@ -113,11 +113,13 @@ class Runtime:
         if given is None:
             existing = trace.get_tracer_provider()
             given = existing if hasattr(existing, "add_span_processor") else self._own(existing)
-        if id(given) not in self._adopted and hasattr(given, "add_span_processor"):
+        # Logfire's is a proxy, which each configure() gives another provider, without our processor.
+        behind = getattr(given, "provider", given)
+        if id(behind) not in self._adopted and hasattr(given, "add_span_processor"):
             with self._lock:
-                if id(given) not in self._adopted:
+                if id(behind) not in self._adopted:
                     given.add_span_processor(self.processor)
-                    self._adopted[id(given)] = given
+                    self._adopted[id(behind)] = behind
                     self._carry_through_threads()  # here, because a block alone needs no init()
         return given
 

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic_ai import Agent, direct
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models.test import TestModel
@@ -214,6 +215,23 @@ def test_an_inner_explicit_id_never_splits_a_trace(traced, sessions, script, cal
         "lucidic.framework_id.pydantic_ai.conversation_id"
     ]
     assert inner_id == B
+
+
+def test_sessions_under_one_job(captured):
+    """A job's span that was open before the first span of ours holds one session, and the others are linked."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    agent = Agent(TestModel(custom_output_text="hi"), name="worker")
+    with lai.instrument("pydantic_ai", tracer_provider=provider):
+        with provider.get_tracer("jobs").start_as_current_span("job"):
+            for session in (A, B):
+                with lai.bind_session(session):
+                    agent.run_sync("hello")
+    job = captured.named("job").context
+    first, second = (span for span in captured.spans if span.name == "invoke_agent worker")
+    assert (first.context.trace_id, first.attributes["session.id"]) == (job.trace_id, A)
+    assert second.context.trace_id != job.trace_id
+    assert second.attributes["session.id"] == B
+    assert [link.context.span_id for link in second.links] == [job.span_id]
 
 
 def test_an_inner_block_is_a_linked_trace_of_its_own(traced, script, call):
