@@ -116,7 +116,7 @@ class Scope(Generic[_T]):
 
     def __repr__(self) -> str:
         if self._last is None:
-            return f"<{type(self).__name__} not entered>"
+            return f"<{type(self).__name__} without a session>"
         return f"<{type(self).__name__} of session {self._last!r}, {'open' if self._entries else 'left'}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:

@@ -196,11 +196,11 @@ def test_showing_starts_no_thread_before_a_span(kernel):
 
 
 def test_a_scope_displays_its_session(kernel):
-    """The object that the block was made of is a picture of its session, and a line before it was entered."""
+    """The object that the block was made of is a picture of its session, and a line before that."""
     shown = kernel.run("scope = lai.session('As a scope')\nwith scope:\n    span('in the scope')\nscope")
     assert "in the scope" in shown.html
     assert "Session As a scope" in shown.value
-    assert kernel.value("lai.session('later')") == "<Scope not entered>"
+    assert kernel.value("lai.session('later')") == "<Scope without a session>"
 
 
 def test_a_restarted_kernel_goes_on_by_id(kernel):
