@@ -57,6 +57,7 @@ def main() -> None:
         print(pid, flush=True)
     for pid in started:  # those that have ended are zombies until now, so that no pid is anybody else's
         os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 main()
