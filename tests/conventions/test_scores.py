@@ -351,6 +351,33 @@ def test_store_and_views_show_them(turn, capsys):
     assert "0.5: half" in shown
 
 
+def test_every_command_goes_on_with_scores(turn):
+    """Following, counting, exporting and listing know a score for what it is."""
+    from click.testing import CliRunner
+
+    from lucidic._cli import main
+
+    span, _ = turn()
+    lai.score("user_7_conv_1", "helpful", True, "thanks")
+    lai.score(span, "correct", 0.5)
+    assert lai.flush(10)
+
+    def run(*words):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    followed = run("tail", "user_7_conv_1", "--until-end")
+    assert "score helpful → true: thanks" in followed
+    assert "Turn 2" not in followed
+    (figures,) = json.loads(run("stats", "--by", "session", "--json"))["session"]
+    assert figures["count"] == 1
+    (listed,) = json.loads(run("sessions", "--json"))
+    assert [score["name"] for score in listed["scores"]] == ["helpful"]
+    assert "score helpful" in run("export")
+    assert "helpful: true" in lai.show("user_7_conv_1")._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
