@@ -268,6 +268,15 @@ def test_elsewhere_scores_are_carrier_spans(backend, turn):
     assert (carrier.trace_id, carrier.parent_span_id) == (link.trace_id, link.span_id)
 
 
+def test_a_failing_session_costs_a_plain_endpoint_no_request(backend, tracer):
+    """An endpoint that says nothing of itself with the spans is not asked, and gets no verdict of an error."""
+    with pytest.raises(ValueError, match="no stock"), lai.session(session_id="user_7_conv_1"):
+        tracer().start_span("turn").end()
+        raise ValueError("no stock")
+    assert lai.flush(10)
+    assert (backend.posts, backend.spans.keys()) == (1, {"turn"})
+
+
 def test_carriers_are_grouped_and_no_turns(backend, turn):
     """Carriers have the keys that a backend groups by, those of verdicts too, and none is marked as a turn."""
     lai.init(session_id="user_7_conv_2", conventions=["weave"])
