@@ -32,3 +32,16 @@ def backend(monkeypatch):
 def tracer():
     """Give spans of the user's own; made when asked for, so that ``init()`` may come first."""
     return lambda: runtime().provider().get_tracer("tests")
+
+
+@pytest.fixture
+def turn(tracer):
+    """End a span of a session, and give its id and a carrier that was written inside it."""
+
+    def made(session_id="user_7_conv_1"):
+        carrier = {}
+        with lai.session(session_id=session_id), tracer().start_as_current_span("turn") as span:
+            lai.inject(carrier)
+        return span, carrier
+
+    return made

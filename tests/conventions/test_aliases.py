@@ -11,6 +11,7 @@ from lucidic import sinks
 from lucidic._config import CONVENTIONS as NAMES
 from lucidic._export._conventions import CONVENTIONS, conventions_of
 from lucidic.errors import ConfigurationError
+from lucidic.testing import validate_openinference
 
 
 CONTEXT = {
@@ -220,6 +221,15 @@ def test_langfuse_ids_fit(backend, tracer, given):
     assert all(each.isascii() and len(each) < 200 for each in found)
     if given == "x" * 199:
         assert found[0] == given
+
+
+def test_validator_knows_the_exception():
+    """An id in Langfuse's form is no error, and any other difference is one."""
+    span = {"trace_id": "t", "span_id": "a", "name": "x", "status": "OK"}
+    for session_id, alias, wrong in (("für", "f%C3%BCr", False), ("user_7_conv_1", "another", True)):
+        ids = {"session.id": session_id, "langfuse.session.id": alias}
+        found = validate_openinference([{**span, "attributes": {"openinference.span.kind": "CHAIN", **ids}}])
+        assert ("S4" in {each.rule for each in found}) is wrong
 
 
 def test_mlflow_ids_fit(backend, tracer, monkeypatch):

@@ -9,24 +9,9 @@ import pytest
 from backend import MLflowREST, PhoenixREST
 
 import lucidic as lai
-from lucidic import sinks
 from lucidic._export import Store
 from lucidic._runtime import runtime
-from lucidic.errors import ConfigurationError, InvalidScoreError, InvalidSessionIDError
 from lucidic.testing import validate_openinference
-
-
-@pytest.fixture
-def turn(tracer):
-    """End a span of a session, and give its id and a carrier that was written inside it."""
-
-    def made(session_id="user_7_conv_1"):
-        carrier = {}
-        with lai.session(session_id=session_id), tracer().start_as_current_span("turn") as span:
-            lai.inject(carrier)
-        return span, carrier
-
-    return made
 
 
 def hex_ids(span):
@@ -283,6 +268,15 @@ def test_elsewhere_scores_are_carrier_spans(backend, turn):
     assert (carrier.trace_id, carrier.parent_span_id) == (link.trace_id, link.span_id)
 
 
+def test_a_failing_session_costs_a_plain_endpoint_no_request(backend, tracer):
+    """An endpoint that says nothing of itself with the spans is not asked, and gets no verdict of an error."""
+    with pytest.raises(ValueError, match="no stock"), lai.session(session_id="user_7_conv_1"):
+        tracer().start_span("turn").end()
+        raise ValueError("no stock")
+    assert lai.flush(10)
+    assert (backend.posts, backend.spans.keys()) == (1, {"turn"})
+
+
 def test_carriers_are_grouped_and_no_turns(backend, turn):
     """Carriers have the keys that a backend groups by, those of verdicts too, and none is marked as a turn."""
     lai.init(session_id="user_7_conv_2", conventions=["weave"])
@@ -327,61 +321,6 @@ def test_masking_holds_for_scores(backend, tracer):
     assert backend.spans["score mood"]["session.annotations.0.annotation.explanation"] == "said ***"
     assert backend.spans["score tone"]["session.annotations.0.annotation.label"] == "good"
     assert not [each.name for each in backend.otlp if b"CANARY" in each.SerializeToString()]
-
-
-def test_store_and_views_show_them(turn, capsys):
-    """The local store has a session's scores, the latest of each identifier, and they make no turn."""
-    from click.testing import CliRunner
-
-    from lucidic._cli import main
-
-    span, _ = turn()
-    lai.score("user_7_conv_1", "helpful", True, "thanks", identifier="user-7")
-    lai.score("user_7_conv_1", "helpful", False, "wrong after all", identifier="user-7")
-    lai.score(span, "correct", 0.5, "half")
-    assert lai.flush(10)
-    session = lai.get_session("user_7_conv_1")
-    (kept,) = session.scores
-    assert (kept.name, kept.value, kept.comment) == ("helpful", False, "wrong after all")
-    assert session.traces == 1
-    shown = CliRunner().invoke(main, ["show", "user_7_conv_1"]).output
-    assert "1 turn " in shown
-    assert "score helpful: false · wrong after all" in shown
-    assert "Turn 2" not in shown
-    assert "0.5: half" in shown
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "words"),
-    [
-        ((None, "helpful", True), InvalidScoreError, "no session"),
-        (("", "helpful", True), InvalidSessionIDError, "empty"),
-        (("s", "", True), InvalidScoreError, "needs a name"),
-        (("s", None, True), InvalidScoreError, "needs a name"),
-        (("s", "helpful", None), InvalidScoreError, "finite number"),
-        (("s", "helpful", float("nan")), InvalidScoreError, "finite number"),
-        (("s", "helpful", ""), InvalidScoreError, "a word"),
-        (("s", "helpful", [1]), InvalidScoreError, "a word"),
-        (("s", "helpful", 1, 5), InvalidScoreError, "comment"),
-        ((7, "helpful", True), InvalidScoreError, "neither"),
-        (({}, "helpful", True), InvalidScoreError, "no ids"),
-    ],
-)
-def test_misuse_says_the_way_out(arguments, error, words):
-    """Each wrong call raises an error that says what to pass."""
-    with pytest.raises(error, match=words):
-        lai.score(*arguments)
-    with pytest.raises(InvalidScoreError, match="HUMAN, LLM, CODE"):
-        lai.score("user_7_conv_1", "helpful", True, annotator_kind="DOG")
-    with pytest.raises(ConfigurationError, match="phoenix, mlflow"):
-        sinks.otlp("http://localhost:4318", annotations="dog")
-
-
-def test_the_active_session_is_meant_by_none(captured):
-    """Without a target the score is the active session's."""
-    with lai.session(session_id="user_7_conv_1"):
-        lai.score(None, "helpful", True)
-    assert captured.named("score helpful").attributes["session.id"] == "user_7_conv_1"
 
 
 def test_scoring_says_nothing(backend, turn, caplog):

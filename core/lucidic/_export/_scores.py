@@ -7,7 +7,7 @@ import http
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -84,26 +84,31 @@ class ScoreWriter:
                 self._sent.clear()
             self._sent.update(entry.session_id for entry in entries if entry.session_id is not None)
 
-    def parts(self, batch: Batch, until: float) -> list[tuple[bool, Batch]]:
-        """Cut a batch where scores begin and end; say of each part whether it is scores."""
+    def parts(self, batch: Batch, until: float) -> Iterator[tuple[bool, Batch]]:
+        """Yield a batch in parts that are scores and parts that are not, each with which of the two it is.
+
+        Raises:
+            StoppedError: It has to be known what the endpoint is, and it does not answer.
+        """
         carriers = {key for key, origin in batch.origins.items() if decode_scope(origin.scope)[0] == SCOPE}
         marks = [
             item.origin in carriers if isinstance(item, SpanEntry) else bool(verdicts(item))
             for item in batch.items
         ]
-        if not any(marks):
-            return [(False, batch)]
+        start = marks.index(True) if True in marks else len(marks)
+        if start:
+            yield False, batch.part(0, start)
+        if start == len(marks):
+            return
         if self._form is None:
+            # What was delivered just now has not said it.
             self._find_out(until)
         if self._form == "spans":
             marks = [mark and _is_explicit(item) for mark, item in zip(marks, batch.items, strict=True)]
-        found = []
-        start = 0
-        for stop in range(1, len(marks) + 1):
+        for stop in range(start + 1, len(marks) + 1):
             if stop == len(marks) or marks[stop] != marks[start]:
-                found.append((marks[start], batch.part(start, stop)))
+                yield marks[start], batch.part(start, stop)
                 start = stop
-        return found
 
     def _find_out(self, until: float) -> None:
         try:

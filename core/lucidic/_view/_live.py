@@ -12,6 +12,7 @@ from rich.text import Text
 from typing_extensions import Self
 
 from lucidic._records import StoredSpan
+from lucidic._score_span import SCOPE
 from lucidic._view import _tree
 from lucidic._view._content import failure, kind
 from lucidic._view._lines import headline, outcome
@@ -42,7 +43,10 @@ class LiveTree:
         self._spans: dict[str, dict[str, StoredSpan]] = {}
         self._numbers: dict[str, int] = {}
         self._closed: set[str] = set()
+        self._scores: set[str] = set()
         self._live: Live | None = None
+        known = list(known)
+        self._scores.update(span.span_id for span in known if span.scope_name == SCOPE)
         for turn in _tree.turns(known):
             self._numbers[turn.trace_id] = turn.number
             self._spans[turn.trace_id] = {span.span_id: span for span in turn.spans}
@@ -68,6 +72,9 @@ class LiveTree:
         """Take in finished spans, in any order; a span seen before changes nothing."""
         closed = []
         for span in sorted(spans, key=lambda span: span.end_ns):
+            if span.scope_name == SCOPE:
+                self._print_score(span)
+                continue
             seen = self._spans.setdefault(span.trace_id, {})
             if span.span_id in seen:
                 continue
@@ -111,6 +118,12 @@ class LiveTree:
             self._say(Text("  ").append_text(headline(span)), f" · {_time(span)}", _end(span))
         else:
             self._say(Text(f"{name} · {_time(span)} · {count(turn.tokens.total, 'token')}"), _result(turn))
+
+    def _print_score(self, span: StoredSpan) -> None:
+        """Print a line for a score, which may come long after its turn has been printed for good."""
+        if span.span_id not in self._scores:
+            self._scores.add(span.span_id)
+            self._say(headline(span), _end(span))
 
     def _say(self, line: Text, *more: str) -> None:
         for text in more:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lucidic._records import StoredSpan
+from lucidic._score_span import SCOPE
 from lucidic._view._content import Tokens, agent, kind, model, tokens, tool
 from lucidic._view._words import duration, one_line, short_count
 
@@ -52,7 +53,8 @@ _NAMES: Final[dict[Group, Callable[[StoredSpan], str | None]]] = {
     "model": lambda span: (model(span) or span.name) if kind(span) in {"LLM", "EMBEDDING"} else None,
     "agent": lambda span: agent(span) if kind(span) == "AGENT" else None,
     "tool": lambda span: tool(span) if kind(span) == "TOOL" else None,
-    "session": lambda span: span.session_id or _NO_SESSION,
+    # A score is no turn of its session.
+    "session": lambda span: None if span.scope_name == SCOPE else span.session_id or _NO_SESSION,
 }
 
 
