@@ -1,6 +1,6 @@
 """Which ways of naming a session reach which tracer's spans, in one run.
 
-    python benchmarks/sessions.py
+    python benchmarks/sessions.py [langchain] [pydantic_ai] [openai_agents]
 
 Each way is run under each tracer that is installed, in a process of its own, with models that answer in the
 process. A cell says how many of the spans that were made carry the session's id, in an attribute that a backend
@@ -263,15 +263,16 @@ def cell(tracer, framework, way):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("frameworks", nargs="*", metavar="FRAMEWORK", default=list(WAYS))
     parser.add_argument("--cell", nargs=3, metavar=("TRACER", "FRAMEWORK", "WAY"))
     given = parser.parse_args()
     if given.cell:
         one(*given.cell)
         return
-    for framework, ways in WAYS.items():
+    for framework in given.frameworks:
         tracers = [name for name, (_, needs, where) in TRACERS.items() if framework in where and _has(needs)]
         print(f"\n| {framework} | " + " | ".join(tracers) + " |\n|---|" + "---|" * len(tracers))
-        for way in ways:
+        for way in WAYS[framework]:
             cells = [cell(tracer, framework, way) for tracer in tracers]
             print(f"| {way} | " + " | ".join(cells) + " |", flush=True)
 
