@@ -71,7 +71,7 @@ def instrument(name: str, **options: Any) -> Instrumentation:
     """Trace everything that a framework or client does in this process.
 
     Repeated calls are harmless: the first one instruments, with its options, and the last
-    ``remove()`` undoes it.
+    ``remove()`` undoes it. One that the framework has dropped meanwhile is registered once more.
 
     Args:
         name: ``"langchain"``, ``"pydantic_ai"``, ``"openai_agents"``, or a provider that an installed
@@ -88,6 +88,9 @@ def instrument(name: str, **options: Any) -> Instrumentation:
         if name in _active:
             count, undo = _active[name]
             _active[name] = (count + 1, undo)
+            again = getattr(undo, "again", None)
+            if callable(again):
+                again()
         else:
             _active[name] = (1, start(**options))
     if name != "threading":  # which the runtime itself instruments

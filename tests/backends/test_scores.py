@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import lucidic as lai
@@ -17,9 +19,13 @@ def turns(session_id):
         tracer = runtime().provider().get_tracer("tests")
         lai.init(session_id=session_id)
         spans = []
-        for _ in range(2):
+        began = time.time_ns() - 2_000_000_000
+        for turn in range(2):
             with tracer.start_as_current_span(
-                "turn", attributes={"openinference.span.kind": "AGENT"}
+                "turn",
+                attributes={"openinference.span.kind": "AGENT"},
+                # MLflow tells traces of one millisecond apart by their ids.
+                start_time=began + turn * 1_000_000_000,
             ) as span:
                 spans.append(span)
         return spans

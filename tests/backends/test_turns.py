@@ -96,6 +96,26 @@ def test_a_long_history_keeps_what_the_pages_need(to_both, phoenix, mlflow, expe
         )
 
 
+def test_a_block_of_another_session_inside_a_turn_takes_nothing_from_it(
+    to_both, phoenix, mlflow, experiment, session_id
+):
+    """Backends fix a trace's session by the span that arrives first, an inner one: so no trace has two."""
+    inner = f"inner-{session_id}"
+    with lai.bind_session(session_id), trace.get_tracer("job").start_as_current_span("job"):
+        with lai.bind_session(inner):
+            hold_turn("inside?", "inside.")
+        hold_turn("outside?", "outside.")
+    assert lai.flush(60)
+    phoenix.wait_for(session_id, 3)
+    phoenix.wait_for(inner, 2)
+
+    for found, words in ((session_id, ("outside?", "outside.")), (inner, ("inside?", "inside."))):
+        shown = phoenix.session(found)
+        assert (1, *words) == (shown["numTraces"], shown["firstInput"]["value"], shown["lastOutput"]["value"])
+        (seen,) = mlflow.session(experiment, found)
+        assert words == (json.loads(seen["request_preview"]), json.loads(seen["response_preview"]))
+
+
 def test_hidden_content_reaches_no_backend(to_both, phoenix, mlflow, session_id, monkeypatch):
     """Without content not a byte of what was said, called, found or raised is in the backends' files."""
     canary = f"canary-{uuid.uuid4().hex}"

@@ -10,6 +10,7 @@ import pytest
 from agents import set_trace_processors
 
 import lucidic as lai
+from lucidic import _providers
 from lucidic.testing import ScriptedServer
 
 
@@ -41,6 +42,10 @@ def _provider(monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
         yield
         lai.shutdown()
+        while (
+            _providers._active
+        ):  # a page instruments for good; the next test wants the frameworks as they are
+            _providers.Instrumentation(next(iter(_providers._active))).remove()
 
 
 # The SDK's run_sync shuts its loop's generators down after each run and goes on with the loop.

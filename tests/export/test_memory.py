@@ -164,7 +164,7 @@ def test_span_that_passed_is_not_taken_for_a_running_one(tmp_path):
         span.end()
         assert exporter.flush(10)
         broken.clear()
-        assert exporter.journal.retry()
+        assert exporter.journal.retry(20)
         os._exit(0)
     """
     with Receiver() as receiver:
@@ -245,7 +245,7 @@ def test_file_system_that_is_full(tmp_path):
     assert health.failure and health.passed and not health.unexplained, health
     assert health.written + health.passed == 401, health
     ballast.unlink()
-    assert exporter.journal.retry(), exporter.health()
+    assert exporter.journal.retry(20), exporter.health()
     tracer.start_span("last").end()
     assert exporter.flush(20)
     health = exporter.health()

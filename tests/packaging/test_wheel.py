@@ -46,6 +46,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel):
         name.split("/")[0] for name in names if ".dist-info" not in name
     }
     assert {"lucidic/py.typed", "lucidic_adapters/py.typed"} <= set(names)
+    assert {"lucidic/_view/_page/page.js", "lucidic/_view/_page/page.css"} <= set(names)
 
 
 @pytest.mark.slow

@@ -29,17 +29,38 @@ _HANDLER: Final = "maybe_invoke_function_tool_failure_error_function"
 _HANDLED_IN: Final = ("agents.tool", "agents.run_internal.tool_execution")
 
 
-def instrument(**options: Any) -> Undo:
+class Instrumented:
+    """What ``instrument()`` did; called, it undoes it and leaves no trace of us. Runs under way still end."""
+
+    def __init__(self, processor: LucidicTracingProcessor, undone: list[Undo]) -> None:
+        self._processor = processor
+        self._undone = undone
+
+    def __call__(self) -> None:
+        """Undo it."""
+        for undo in self._undone:
+            undo()
+        _remove_processor(self._processor)
+
+    def again(self) -> None:
+        """Register the processor once more where ``set_trace_processors()`` has removed it."""
+        registered = processors()
+        if registered is not None and self._processor not in registered:
+            add_trace_processor(self._processor)
+
+
+def instrument(**options: Any) -> Instrumented:
     """Trace every run of the SDK in this process.
 
     Adds a ``LucidicTracingProcessor`` beside the user's own processors, and wraps the runner for what
     callbacks are not told: ``conversation_id``, the SDK's ``Session``, the input and the final output.
+    Realtime sessions, of which the SDK makes no spans, are followed as well.
 
     Args:
         **options: The options of ``LucidicTracingProcessor``.
 
     Returns:
-        The function that undoes it; it leaves no trace of us. Runs that are under way still end.
+        What undoes it when it is called, and registers the processor ``again()`` where others removed it.
 
     """
     processor = LucidicTracingProcessor(**options)
@@ -49,13 +70,7 @@ def instrument(**options: Any) -> Undo:
         *_wrap_tool_failures(processor),
         *wrap_sessions(_replace, processor.tracer, processor.session_keys, _is_tracing(processor)),
     ]
-
-    def remove() -> None:
-        for undo in undone:
-            undo()
-        _remove_processor(processor)
-
-    return remove
+    return Instrumented(processor, undone)
 
 
 def _is_tracing(processor: LucidicTracingProcessor) -> Callable[[], bool]:

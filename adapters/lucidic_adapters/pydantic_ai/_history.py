@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import is_
 from typing import Any, Final
+from weakref import ref
 
 from openinference.semconv.trace import SpanAttributes
 from pydantic_ai.messages import ModelMessage
@@ -16,18 +19,51 @@ _PREFIX: Final = SpanAttributes.LLM_INPUT_MESSAGES
 
 
 class _Known:
-    """A message that was translated before."""
+    """A message that was translated before, and its attributes at the place where it stood last."""
 
-    __slots__ = ("count", "facts", "message", "parts")
+    __slots__ = ("count", "facts", "flat", "message", "parts")
 
     def __init__(self, message: ModelMessage, facts: list[Message]) -> None:
-        self.message = message
+        self.message = ref(message, partial(_forget, id(message)))
         self.parts = message.parts
         self.count = len(message.parts)
         self.facts = facts
+        self.flat: tuple[int, Mapping[str, Any]] = (-1, {})
 
     def is_still(self, message: ModelMessage) -> bool:
-        return self.message is message and self.parts is message.parts and self.count == len(self.parts)
+        return self.message() is message and self.parts is message.parts and self.count == len(self.parts)
+
+    def attributes(self, start: int) -> Mapping[str, Any]:
+        place, flat = self.flat
+        if place != start:
+            flat = message_attributes(_PREFIX, self.facts, start=start)
+            self.flat = (start, flat)
+        return flat
+
+
+_known: Final[dict[int, tuple[_Known, list[object]]]] = {}
+"""Messages that live, by id, and what their parts say: the next turn begins with those of the turns before it."""
+
+
+def _forget(key: int, _: object) -> None:
+    _known.pop(key, None)
+
+
+def _translated(message: ModelMessage, *, binary: bool) -> _Known:
+    """Translate a message that is new to a run; programs may have shortened it in place since another run.
+
+    Only plain text is kept between runs: it is replaced when it changes, and an image would be held twice.
+    """
+    said = [getattr(part, "content", None) or getattr(part, "args", None) for part in message.parts]
+    found = _known.get(id(message))
+    if found is not None and found[0].is_still(message) and all(map(is_, found[1], said)):
+        return found[0]
+    entry = _Known(message, _messages.facts_of(message, binary=binary))
+    if all(content is None or isinstance(content, str) for content in said):
+        _known[id(message)] = (entry, said)
+    else:
+        _known.pop(id(message), None)
+    return entry
 
 
 class _Input:
@@ -54,11 +90,13 @@ class _Input:
 
     def add(self, entry: _Known) -> None:
         facts = entry.facts
+        self.known.append(entry)
         if self.unplaced and (before := _systems_first(facts)) < len(facts):
             facts = [*facts[:before], Message("system", self.instructions), *facts[before:]]
             self.unplaced = False
-        self.known.append(entry)
-        self.flat.update(message_attributes(_PREFIX, facts, start=self.position))
+            self.flat.update(message_attributes(_PREFIX, facts, start=self.position))
+        else:
+            self.flat.update(entry.attributes(self.position))
         self.position += len(facts)
         if facts:
             self.last = facts[-1]
@@ -71,10 +109,10 @@ class _Input:
 
 
 class History:
-    """Translates the input of one request after the other; a message is translated once.
+    """Translates the input of one request after the other; a message is translated once in its life.
 
-    Like PydanticAI's own cache of message JSON it goes by the identity of the message and of its list
-    of parts: code that changes a part in place is not seen (PydanticAI warns of it).
+    Within a run it goes by the identity of the message and of its list of parts, like PydanticAI's own cache of
+    message JSON: code that changes a part in place is not seen there (PydanticAI warns of it).
     """
 
     def __init__(self) -> None:
@@ -88,14 +126,9 @@ class History:
         Instructions come after the system prompts, as providers put them.
         """
         last = self._last
-        goes_on = last.begins(messages, instructions)
-        found = _Input(instructions, last if goes_on else None)
-        seen = {} if goes_on else {id(entry.message): entry for entry in last.known}
+        found = _Input(instructions, last if last.begins(messages, instructions) else None)
         for message in messages[len(found.known) :]:
-            entry = seen.get(id(message))
-            if entry is None or not entry.is_still(message):
-                entry = _Known(message, _messages.facts_of(message, binary=binary))
-            found.add(entry)
+            found.add(_translated(message, binary=binary))
         self._last = found  # whole, at the end: threads may ask at the same time
         return found.attributes(), found.last
 

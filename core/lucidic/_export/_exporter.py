@@ -169,7 +169,7 @@ class Exporter:
             timeout: Most seconds this may take; kept even if a sink hangs.
         """
         until = time.monotonic() + timeout
-        self.journal.retry()
+        self.journal.retry(timeout)
         wishes = {worker.name: worker.hurry() for worker in self._workers()}
         delivered = self._wait_for_sinks(until, wishes)
         losses, before = self._losses(), self._flushed
@@ -213,8 +213,9 @@ class Exporter:
         Args:
             timeout: Most seconds for everything together; by default ``options.exit_budget``.
         """
-        until = time.monotonic() + (self.options.exit_budget if timeout is None else timeout)
-        self.journal.retry()
+        budget = self.options.exit_budget if timeout is None else timeout
+        until = time.monotonic() + budget
+        self.journal.retry(budget)
         self._drainer.stop()
         wishes = {}
         for worker in self._workers():

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from lucidic._export._decode import decode_resource, decode_span
 from lucidic._export._hosted_config import FOLDER, HostedConfig, hosted_config
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("lucidic.export")
-
-_SUSPICIOUS: Final = 4
 
 
 class HostedSink:
@@ -109,8 +107,9 @@ class HostedSink:
                 outcome.answer, outcome.note = stopped.answer, stopped.note
                 outcome.retry_after = stopped.retry_after
         _settle(outcome, batch.items, fates)
-        if len(outcome.refused) >= _SUSPICIOUS and not self._accepted:
-            # A backend that has refused everything since the start is the wrong one, and the spans are fine.
+        if outcome.refused and not self._accepted:
+            # A backend that has refused everything since the start is the wrong one, and the spans are fine. Real
+            # poison is told from that as soon as another span is taken.
             return Outcome(answer="paused", note=outcome.refused[0][1])
         return outcome
 

@@ -173,14 +173,17 @@ class Journal:
                         )
         return found
 
-    def retry(self) -> bool:
+    def retry(self, wait: float = 0.0) -> bool:
         """Bring what is in memory back to the disk; return whether nothing is left in memory.
 
         For the journal's own thread and for flushes, not for ``on_end``.
+
+        Args:
+            wait: Seconds to wait for another thread that is doing the same.
         """
         if self.failure is None and not self.memory:
             return True
-        if not self.memory.lock.acquire(blocking=False):
+        if not self.memory.lock.acquire(timeout=max(0.0, wait)):
             return False
         try:
             return self._retry()

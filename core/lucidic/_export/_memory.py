@@ -86,6 +86,12 @@ class Memory:
         """Count the spans that a sink has not had."""
         return sum(record.waiting and sink not in record.taken for record in tuple(self._records))
 
+    def owes(self, sink: str) -> bool:
+        """Whether there is anything that a sink has not had."""
+        return any(
+            record.kind in (SPAN, SESSION) and sink not in record.taken for record in tuple(self._records)
+        )
+
     def keep(self, record: Kept) -> None:
         """Keep a record; what there is no room for goes, the oldest first, and is counted."""
         self._records.append(record)

@@ -63,7 +63,7 @@ class SinkWorker(Worker):
     def reached(self, targets: Mapping[str, int]) -> bool:
         """See Worker."""
         positions = self.book().positions
-        return not self._memory.waiting(self.name) and all(
+        return not self._memory.owes(self.name) and all(
             (name in positions and positions[name].offset >= size) or not self._awaits(name)
             for name, size in targets.items()
         )

@@ -301,6 +301,15 @@ async def test_being_replaced_is_told_once(traced, scripted, caplog):
     assert "set_trace_processors() has removed" in record.message
 
 
+async def test_instrumenting_again_brings_back_what_was_replaced(captured, scripted):
+    """What the warning advises works: after other processors replaced ours, a second call registers it again."""
+    with lai.instrument("openai_agents"):
+        agents.set_trace_processors([])
+        with lai.instrument("openai_agents"):
+            await Runner.run(scripted().agent(), "Hi")
+        assert captured.named("Agent workflow").parent is None
+
+
 async def test_the_uploader_of_openai_is_not_touched(captured, scripted):
     """We add ourselves and send nothing to OpenAI; what is registered stays as it was."""
     before = agents.tracing.get_trace_provider()._multi_processor._processors
