@@ -150,7 +150,7 @@ def run_agent(**given):
     spec = importlib.util.spec_from_file_location("agents_benchmark", HERE / "openai_agents.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    agent = module.make_agent(memory=False)
+    agent, _ = module.make_agent("client")
     config = {key: given.pop(key) for key in ("group_id", "trace_metadata") if key in given}
     asyncio.run(Runner.run(agent, "Hello", run_config=RunConfig(**config), **given))
 
