@@ -28,14 +28,15 @@ docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo docs/_build/html/index.html
 
-# The oldest releases that pyproject.toml admits, in an environment of their own.
+# Each adapter's tests with the oldest releases of its framework, in an environment of their own.
 floors: $(READY)
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-floors
-	$(BIN)/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --group dev --editable '.[all]'
-	.venv-floors/bin/python -m pytest tests/adapters
+	$(BIN)/python -m tests.floors langchain
+	$(BIN)/python -m tests.floors openai_agents
+	$(BIN)/python -m tests.floors pydantic_ai
 
+# OpenInference's own LangChain tests, run on our handler.
 openinference-langchain: $(READY)
-	$(BIN)/python tests/others/openinference_langchain.py
+	$(BIN)/python -m tests.others.openinference_langchain
 
 # PydanticAI with what its users add: Logfire, MCP, evals (which hold it at their own release).
 pydantic-ai-companions: $(READY)
@@ -65,4 +66,4 @@ $(READY): pyproject.toml requirements/constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-* dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

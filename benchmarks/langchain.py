@@ -4,8 +4,8 @@
 
 The chain has four runs (sequence, prompt, chat model, parser); streams have 200 tokens. Each subject
 gets the same work, interleaved round by round, its spans made in full and then dropped; the best round counts, which is the one least disturbed.
-Subjects that are not installed are left out; ``--all`` makes an environment with all of them in
-``.venv-benchmarks`` and measures there.
+Subjects that are not installed are left out; ``--all`` makes an environment with all of them, once, and
+measures there.
 """
 
 from __future__ import annotations
@@ -221,15 +221,10 @@ def main():
 def _measure_elsewhere(given):
     """Measure in an environment of its own: the others' packages are no business of this project's."""
     root = Path(__file__).resolve().parents[1]
-    folder = root / ".venv-benchmarks"
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run(
-            [sys.executable, "-m", "uv", "venv", "-q", "--python", sys.executable, folder], check=True
-        )
-    constraints = ("--constraint", root / "requirements" / "constraints.txt")
-    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", python, *constraints]
-    subprocess.run([*install, *OTHERS, "--editable", f"{root}[langchain]"], check=True)
+    sys.path.insert(0, str(root))
+    from tests.environments import make_environment
+
+    python = make_environment(*OTHERS, "--editable", f"{root}[langchain]")
     command = [python, __file__, "--rounds", str(given.rounds), "--calls", str(given.calls)]
     return subprocess.run(command, env={**os.environ, **CONTENT}, check=False).returncode
 

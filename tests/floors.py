@@ -20,7 +20,7 @@ from tests.environments import make_environment
 ROOT = Path(__file__).parents[1]
 EXTRAS = {"langchain": "langchain", "openai_agents": "openai-agents", "pydantic_ai": "pydantic-ai"}
 ALSO = {
-    "langchain": ["langchain-openai", "langchain-anthropic", "langchain-classic"],
+    "langchain": ["langchain-openai", "langchain-anthropic", "langchain-classic", "starlette"],
     "openai_agents": ["openai-agents[voice]", "openinference-instrumentation-openai"],
     "pydantic_ai": ["pydantic-ai-slim[openai,anthropic]"],
 }
