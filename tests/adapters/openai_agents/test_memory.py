@@ -20,7 +20,7 @@ from lucidic_adapters.openai_agents._sessions import RunCall
 from lucidic_adapters.openai_agents._state import Flow, Work
 
 
-RUNS = int(os.environ.get("LUCIDIC_MANY_RUNS", "1000"))
+RUNS = int(os.environ.get("LUCIDIC_MANY_RUNS", "200"))
 HELD = (Span, Trace, Flow, Work, RunCall)
 
 
