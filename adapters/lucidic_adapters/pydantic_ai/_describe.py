@@ -26,6 +26,7 @@ from lucidic_adapters.pydantic_ai._history import History, OfferedTools
 
 
 if TYPE_CHECKING:
+    from lucidic_adapters.pydantic_ai._runs import Run
     from lucidic_adapters.pydantic_ai._span import FrameworkSpan
 
 _JSON: Final = OpenInferenceMimeTypeValues.JSON.value
@@ -48,15 +49,22 @@ _KEPT_OF_TOOL: Final = (
 """The SDK's own attributes that say what OpenInference has no word for."""
 
 
+def started(run: Run) -> dict[str, Any]:
+    """Describe a run by what is known at its start: all that is left of one that nobody ends."""
+    return io_attributes(_words_of(run))
+
+
+def _words_of(run: Run) -> str | None:
+    words = _messages.words_of_user(run.prompt)
+    return _messages.last_words_of_user(run.sent or run.history) if words is None else words
+
+
 def agent(span: FrameworkSpan) -> dict[str, Any]:
     """Describe an agent's run: the user's words, the answer, the run's metadata."""
     native, run = span.native, span.run
     words = answer = None
     if run is not None:
-        words = _messages.words_of_user(run.prompt)
-        if words is None:
-            words = _messages.last_words_of_user(run.sent or run.history)
-        answer = _output_of(run)
+        words, answer = _words_of(run), _output_of(run)
     if answer is None:
         answer = _unpacked(native.get("final_result"))
     if answer is None and run is not None:

@@ -73,10 +73,13 @@ class FrameworkTracer(Tracer):
         run = current_run()
         request = announced() if operation == "chat" else None
         ids: tuple[FrameworkID, ...] = ()
+        known: Mapping[str, Any] | None = None
         if operation == "invoke_agent":
             if run is not None and not run.started:
                 run.started = True
                 ids = run.framework_ids(self._session_keys)
+                with guarded("pydantic_ai translation"):
+                    known = _describe.started(run)
             else:
                 run = None
             name = f"invoke_agent {native.get('agent_name') or 'agent'}"
@@ -89,6 +92,7 @@ class FrameworkTracer(Tracer):
             kind,
             parent=context,
             framework=ids,
+            attributes=known,
             links=links,
             start_time=start_time,
             provisional=_replays(),

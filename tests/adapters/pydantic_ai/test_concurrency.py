@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
+import pytest
 from opentelemetry import trace
 from pydantic_ai import Agent
 from pydantic_ai.models.function import FunctionModel
@@ -169,6 +170,22 @@ def test_run_stream_sync(traced, sessions, streaming):
             words = list(result.stream_text())
     assert words[-1] == "Hello world"
     assert {span.attributes["session.id"] for span in traced.started} == {A}
+
+
+def test_a_synchronous_stream_that_nobody_closes(captured, streaming, version):
+    """Its spans, which the SDK leaves open for ever, go out with the exit: incomplete, in the session."""
+    if version < (2, 0):
+        pytest.skip("early releases close it when it is read to its end")
+    with lai.instrument("pydantic_ai"), lai.bind_session(A):
+        stream = Agent(streaming("Hello ", "world"), name="talker").run_stream_sync("hi")
+        assert list(stream.stream_text())[-1] == "Hello world"
+        assert captured.spans == []
+        lai.shutdown()
+    assert {span.name.split()[0] for span in captured.spans} == {"invoke_agent", "chat"}
+    for span in captured.spans:
+        assert span.attributes["session.id"] == A
+        assert span.attributes["lucidic.incomplete"] is True
+    assert captured.named("invoke_agent talker").attributes["input.value"] == "hi"
 
 
 async def test_a_cancelled_run(traced):
