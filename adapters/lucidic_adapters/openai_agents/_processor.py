@@ -226,6 +226,8 @@ class LucidicTracingProcessor(TracingProcessor):
     def _flow_of(self, span: Span[Any], trace: Trace | None) -> Flow | None:
         """Return the trace of a span without an open parent, also where its start was not seen."""
         here = trace if trace is not None and trace.trace_id == span.trace_id else None
+        if type(here).__hash__ is None:
+            here = None  # another tracer's wrapper around the trace that we were told of (logfire)
         flow = None if here is None else self._flows.get(here)
         if flow is not None and not flow.ended:
             return flow

@@ -122,7 +122,7 @@ class OpenSpans:
         work = self._works.get(span.span_id)
         if work is None or work.of is None or work.of() is span:
             return work
-        return self._works.get((span.span_id, id(span)))
+        return self._works.get((span.span_id, id(span)), work)  # or another tracer's wrapper around it
 
     def pop(self, span: Span[Any]) -> Work | None:
         """Return what belongs to a span, and forget it."""

@@ -1,0 +1,137 @@
+"""A session's token sum, whoever else traces the same model calls: real clients against a scripted server."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from itertools import combinations
+
+import anthropic
+import openai
+import pytest
+from agents import Agent as SDKAgent
+from agents import OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, set_trace_processors
+from langchain_anthropic import ChatAnthropic
+from langchain_openai import ChatOpenAI
+from pydantic_ai import Agent
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIResponsesModel as PydanticResponses
+from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.openai import OpenAIProvider
+
+import lucidic as lai
+from lucidic.testing import Reply, ScriptedServer, Usage, session_id_of
+
+
+# LangChain keeps its clients open, and says so to the garbage collector alone.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+SPENT = Usage(prompt=11, completion=7)
+FRAMEWORKS = ("langchain", "pydantic_ai", "openai_agents")
+CLIENTS = ("openai", "anthropic")
+SETS = [
+    (*frameworks, *clients)
+    for many in range(len(FRAMEWORKS) + 1)
+    for frameworks in combinations(FRAMEWORKS, many)
+    for clients in ((), ("openai",), ("anthropic",), CLIENTS)
+]
+
+
+def chat_openai(server):
+    return ChatOpenAI(model="m", api_key="none", base_url=server.openai_url)
+
+
+async def langchain_openai(server):
+    await chat_openai(server).ainvoke("hello")
+
+
+async def langchain_openai_sync(server):
+    chat_openai(server).invoke("hello")
+
+
+async def langchain_stream(server):
+    async for _ in chat_openai(server).astream("hello", stream_usage=True):
+        pass
+
+
+async def langchain_anthropic(server):
+    await ChatAnthropic(model="m", api_key="none", base_url=server.anthropic_url).ainvoke("hello")
+
+
+async def pydantic_openai(server):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+    await Agent(OpenAIChatModel("m", provider=OpenAIProvider(openai_client=client))).run("hello")
+
+
+async def pydantic_responses(server):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+    await Agent(PydanticResponses("m", provider=OpenAIProvider(openai_client=client))).run("hello")
+
+
+async def pydantic_anthropic(server):
+    client = anthropic.AsyncAnthropic(api_key="none", base_url=server.anthropic_url)
+    await Agent(AnthropicModel("m", provider=AnthropicProvider(anthropic_client=client))).run("hello")
+
+
+async def sdk_chat(server):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+    await Runner.run(SDKAgent(name="a", model=OpenAIChatCompletionsModel("m", client)), "hello")
+
+
+async def sdk_responses(server):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+    await Runner.run(SDKAgent(name="a", model=OpenAIResponsesModel("m", client)), "hello")
+
+
+async def client_alone(server):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+    await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hello"}])
+
+
+CALLS = {
+    langchain_openai: {"langchain", "openai"},
+    langchain_openai_sync: {"langchain", "openai"},
+    langchain_stream: {"langchain", "openai"},
+    langchain_anthropic: {"langchain", "anthropic"},
+    pydantic_openai: {"pydantic_ai", "openai"},
+    pydantic_responses: {"pydantic_ai", "openai"},
+    pydantic_anthropic: {"pydantic_ai", "anthropic"},
+    sdk_chat: {"openai_agents", "openai"},
+    sdk_responses: {"openai_agents", "openai"},
+    client_alone: {"openai"},
+}
+"""Each call, and the providers of which any one suffices to see it."""
+FEW = (langchain_openai, langchain_anthropic, pydantic_openai, pydantic_anthropic, sdk_chat, client_alone)
+"""What every combination makes; all of them together make every call."""
+
+
+def spent(captured):
+    return [
+        sum((span.attributes or {}).get(f"llm.token_count.{kind}", 0) for span in captured.spans)
+        for kind in ("prompt", "completion")
+    ]
+
+
+@pytest.mark.parametrize("names", SETS, ids="+".join)
+def test_the_tokens_of_a_session_are_counted_once_in_every_combination(captured, names):
+    """Whatever set of providers is on, the sum is what the seen calls have cost, neither twice nor not at all."""
+    set_trace_processors([])
+
+    calls = CALLS if names == SETS[-1] else FEW
+
+    async def main(server):
+        for call in calls:
+            await call(server)
+
+    with ScriptedServer(lambda request: Reply(text="hi", usage=SPENT)) as server, ExitStack() as stack:
+        for name in names:
+            stack.enter_context(lai.instrument(name))
+        with lai.bind_session("user_0001_conv_0001"):
+            asyncio.run(main(server))
+
+    seen = sum(bool(providers & set(names)) for providers in map(CALLS.get, calls))
+
+    assert [seen * SPENT.prompt, seen * SPENT.completion] == spent(captured)
+    assert {session_id_of(span) for span in captured.spans} <= {"user_0001_conv_0001"}

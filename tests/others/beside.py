@@ -1,0 +1,216 @@
+"""Run the three frameworks beside another tracer, and say what both have seen: ``python beside.py NAME WHO``.
+
+NAME is a key of ``OTHERS``; WHO is ``us``, ``them``, ``them first`` or ``us first``. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+
+SESSION = "user_0001_conv_0001"
+seen = InMemorySpanExporter()
+requests: list[str] = []
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """Takes whatever another tracer sends, on loopback."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        requests.append(self.path)
+        self.send_response(202)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_GET = do_PATCH = do_PUT = do_POST
+
+    def log_message(self, *args):
+        pass
+
+
+def endpoint():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def provider_of_theirs():
+    made = TracerProvider()
+    made.add_span_processor(SimpleSpanProcessor(seen))
+    trace.set_tracer_provider(made)
+    return made
+
+
+def openinference():
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+    from openinference.instrumentation.openai import OpenAIInstrumentor
+    from openinference.instrumentation.openai_agents import OpenAIAgentsInstrumentor
+    from openinference.instrumentation.pydantic_ai import OpenInferenceSpanProcessor
+    from pydantic_ai import Agent
+
+    made = provider_of_theirs()
+    made.add_span_processor(OpenInferenceSpanProcessor())
+    Agent.instrument_all()
+    for instrumentor in (LangChainInstrumentor(), OpenAIAgentsInstrumentor(), OpenAIInstrumentor()):
+        instrumentor.instrument(tracer_provider=made)
+
+
+def openllmetry():
+    from opentelemetry.instrumentation.langchain import LangchainInstrumentor
+    from opentelemetry.instrumentation.openai import OpenAIInstrumentor
+    from opentelemetry.instrumentation.openai_agents import OpenAIAgentsInstrumentor
+
+    made = provider_of_theirs()
+    for instrumentor in (LangchainInstrumentor(), OpenAIAgentsInstrumentor(), OpenAIInstrumentor()):
+        instrumentor.instrument(tracer_provider=made)
+
+
+def logfire():
+    import logfire
+
+    logfire.configure(
+        send_to_logfire=False, console=False, additional_span_processors=[SimpleSpanProcessor(seen)]
+    )
+    logfire.instrument_pydantic_ai()
+    logfire.instrument_openai_agents()
+    logfire.instrument_openai()
+
+
+def langfuse():
+    from langfuse import Langfuse
+
+    os.environ["LANGFUSE_HOST"] = endpoint()
+    made = provider_of_theirs()
+    Langfuse(public_key="pk", secret_key="sk", tracer_provider=made)
+    from contextvars import ContextVar
+
+    from langchain_core.tracers.context import register_configure_hook
+    from langfuse.langchain import CallbackHandler
+    from pydantic_ai import Agent
+
+    Agent.instrument_all()
+    # As a program that passes their handler to every run.
+    register_configure_hook(ContextVar("theirs", default=CallbackHandler()), inheritable=True)
+
+
+def langsmith():
+    os.environ |= {
+        "LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "none", "LANGSMITH_ENDPOINT": endpoint(),
+    }  # fmt: skip
+
+
+OTHERS = {
+    "openinference": openinference,
+    "openllmetry": openllmetry,
+    "logfire": logfire,
+    "langfuse": langfuse,
+    "langsmith": langsmith,
+}
+
+
+def work():
+    import lucidic as lai
+    from lucidic.testing import ScriptedServer
+    from lucidic_adapters import _demo
+
+    with ScriptedServer(_demo.script) as server, lai.bind_session(SESSION):
+        with trace.get_tracer("user").start_as_current_span("request"):
+            _demo.Team(model="m", api_key="none", base_url=server.openai_url, trust_env=False).ask()
+
+
+def main(name, who):
+    trap = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: trap.append(f"{record.name}: {record.getMessage()}")
+    logging.getLogger().addHandler(handler)
+    from agents import set_trace_processors
+
+    import lucidic as lai
+    from lucidic.testing import capture_spans
+
+    set_trace_processors([])
+    with ExitStack() as stack:
+        if who.startswith("them"):
+            OTHERS[name]()
+        if who == "them":
+            work()
+            return report((), trap)
+        theirs = trace.get_tracer_provider()
+        captured = stack.enter_context(capture_spans())
+        for provider in ("langchain", "pydantic_ai", "openai_agents"):
+            stack.enter_context(lai.instrument(provider))
+        if who == "us first":
+            with lai.session():
+                pass
+            OTHERS[name]()
+            theirs = trace.get_tracer_provider()
+            captured.clear()
+        work()
+        return report(captured.spans, trap, replaced=trace.get_tracer_provider() is not theirs)
+
+
+def report(ours, trap, *, replaced=False):
+    names = {span.context.span_id: span.name for span in ours}
+    return {
+        "ours": sorted(path(span, ours) for span in ours if is_ours(span)),
+        "traces": len({span.context.trace_id for span in ours if is_ours(span)}),
+        "sessions": sorted({str(id) for span in ours for id in ids(span)}),
+        "dangling": [s.name for s in ours if s.parent and s.parent.span_id not in names],
+        "tokens": sum(
+            (span.attributes or {}).get("llm.token_count.total", 0) for span in ours if is_ours(span)
+        ),
+        "prompt_tokens": sum(prompt_tokens(span) for span in ours),
+        "theirs": sorted(
+            Counter(span.name for span in seen.get_finished_spans() if not is_ours(span)).items()
+        ),
+        "they_see_us": sum(map(is_ours, seen.get_finished_spans())),
+        "twice": [item for item, count in Counter(s.context.span_id for s in ours).items() if count > 1],
+        "requests": len(requests),
+        "replaced": replaced,
+        "logs": trap,
+    }
+
+
+def is_ours(span):
+    return span.instrumentation_scope.name.startswith("lucidic")
+
+
+def path(span, spans):
+    """Return the names of our spans from the root down."""
+    by_id = {other.context.span_id: other for other in spans}
+    found = []
+    while span is not None:
+        if is_ours(span):
+            found.append(span.name)
+        span = by_id.get(span.parent.span_id) if span.parent else None
+    return "/".join(reversed(found))
+
+
+def ids(span):
+    keys = ("lucidic.session_id", "session.id", "gen_ai.conversation.id")
+    return [(span.attributes or {}).get(key) for key in keys]
+
+
+def prompt_tokens(span):
+    found = span.attributes or {}
+    return found.get("llm.token_count.prompt", found.get("gen_ai.usage.input_tokens", 0))
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], sys.argv[2])))
+    sys.stdout.flush()
+    os._exit(0)  # what others still want to send goes nowhere
