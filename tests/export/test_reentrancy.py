@@ -111,7 +111,7 @@ def test_ending_spans_takes_no_lock(exporter):
     tracer = tracer_for(exporter)
     tracer.start_span("first").end()
     locks = [
-        exporter.journal._retrying,
+        exporter.journal.memory.lock,
         exporter.census._lock,
         exporter.store._lock,
         exporter._drainer._first,
