@@ -64,8 +64,8 @@ def test_the_judge_sees_lost_and_misplaced_spans():
     def broken(cell):
         job = Job("user_0000_conv_0000")
         with cell.block(job):
-            run = job.next_mark()
-            cell.runs[run] = ("run", True)
+            run = cell.begin(job, "run")
+            cell.done(run)
             cell.workload._tool(0, str(run))
 
     verdict = play(Mode("broken", broken), PlainSpans(), BIND, sessions=1)

@@ -24,10 +24,6 @@ import lucidic as lai
 from lucidic.testing import Reply, ScriptedServer, Usage, session_id_of
 
 
-# LangChain keeps its clients open, and says so to the garbage collector alone.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 SPENT = Usage(prompt=11, completion=7)
 FRAMEWORKS = ("langchain", "pydantic_ai", "openai_agents")
 CLIENTS = ("openai", "anthropic")
@@ -39,60 +35,55 @@ SETS = [
 ]
 
 
-def chat_openai(server):
-    return ChatOpenAI(model="m", api_key="none", base_url=server.openai_url)
+async def langchain_openai(server, http):
+    chat = ChatOpenAI(model="m", api_key="none", base_url=server.openai_url, http_async_client=http)
+    await chat.ainvoke("hello")
 
 
-async def langchain_openai(server):
-    await chat_openai(server).ainvoke("hello")
-
-
-async def langchain_openai_sync(server):
-    chat_openai(server).invoke("hello")
-
-
-async def langchain_stream(server):
-    async for _ in chat_openai(server).astream("hello", stream_usage=True):
+async def langchain_stream(server, http):
+    chat = ChatOpenAI(model="m", api_key="none", base_url=server.openai_url, http_async_client=http)
+    async for _ in chat.astream("hello", stream_usage=True):
         pass
 
 
-async def langchain_anthropic(server):
-    await ChatAnthropic(model="m", api_key="none", base_url=server.anthropic_url).ainvoke("hello")
+async def langchain_anthropic(server, http):
+    chat = ChatAnthropic(model="m", api_key="none", base_url=server.anthropic_url)
+    await chat.ainvoke("hello")
+    await chat._async_client.close()
 
 
-async def pydantic_openai(server):
-    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+async def pydantic_openai(server, http):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url, http_client=http)
     await Agent(OpenAIChatModel("m", provider=OpenAIProvider(openai_client=client))).run("hello")
 
 
-async def pydantic_responses(server):
-    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+async def pydantic_responses(server, http):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url, http_client=http)
     await Agent(PydanticResponses("m", provider=OpenAIProvider(openai_client=client))).run("hello")
 
 
-async def pydantic_anthropic(server):
-    client = anthropic.AsyncAnthropic(api_key="none", base_url=server.anthropic_url)
-    await Agent(AnthropicModel("m", provider=AnthropicProvider(anthropic_client=client))).run("hello")
+async def pydantic_anthropic(server, http):
+    async with anthropic.AsyncAnthropic(api_key="none", base_url=server.anthropic_url) as client:
+        await Agent(AnthropicModel("m", provider=AnthropicProvider(anthropic_client=client))).run("hello")
 
 
-async def sdk_chat(server):
-    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+async def sdk_chat(server, http):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url, http_client=http)
     await Runner.run(SDKAgent(name="a", model=OpenAIChatCompletionsModel("m", client)), "hello")
 
 
-async def sdk_responses(server):
-    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+async def sdk_responses(server, http):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url, http_client=http)
     await Runner.run(SDKAgent(name="a", model=OpenAIResponsesModel("m", client)), "hello")
 
 
-async def client_alone(server):
-    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url)
+async def client_alone(server, http):
+    client = openai.AsyncOpenAI(api_key="none", base_url=server.openai_url, http_client=http)
     await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hello"}])
 
 
 CALLS = {
     langchain_openai: {"langchain", "openai"},
-    langchain_openai_sync: {"langchain", "openai"},
     langchain_stream: {"langchain", "openai"},
     langchain_anthropic: {"langchain", "anthropic"},
     pydantic_openai: {"pydantic_ai", "openai"},
@@ -122,8 +113,9 @@ def test_the_tokens_of_a_session_are_counted_once_in_every_combination(captured,
     calls = CALLS if names == SETS[-1] else FEW
 
     async def main(server):
-        for call in calls:
-            await call(server)
+        async with openai.DefaultAsyncHttpxClient(trust_env=False) as http:
+            for call in calls:
+                await call(server, http)
 
     with ScriptedServer(lambda request: Reply(text="hi", usage=SPENT)) as server, ExitStack() as stack:
         for name in names:
