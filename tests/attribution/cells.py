@@ -199,7 +199,7 @@ class Mode:
     given: bool = False
     """It gives the session itself: there is no other way beside it."""
     apart: int = 0
-    """It forks (1) or changes (2) its process, so it is played last, in a process that no others need."""
+    """It forks (1), changes its process or starts others (2): it is played last, in a process that no others need."""
     host: str = ""
     """Instrumentation scope of a server whose spans lie around the runs."""
 

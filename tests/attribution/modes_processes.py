@@ -136,7 +136,7 @@ def _take(cell: Cell, packed: Any) -> None:
 
 
 def _mode(method: str, name: str, **how: bool) -> Mode:
-    return Mode(f"{method}: {name}", functools.partial(_serve, method=method, **how))
+    return Mode(f"{method}: {name}", functools.partial(_serve, method=method, **how), apart=2)
 
 
 MODES = (

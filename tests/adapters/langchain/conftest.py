@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -145,6 +147,19 @@ def kind(span):
 def nothing_current():
     """Tell whether the caller's context is free of spans."""
     return trace.get_current_span() is trace.INVALID_SPAN
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cached_clients():
+    """Let go of the clients that LangChain's packages keep for every address, and never close."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        for name in ("langchain_openai.chat_models._client_utils", "langchain_anthropic._client_utils"):
+            for held in vars(sys.modules[name]).values() if name in sys.modules else ():
+                if callable(forget := getattr(held, "cache_clear", None)):
+                    forget()
+        gc.collect()
 
 
 @pytest.fixture
