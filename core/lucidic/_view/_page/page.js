@@ -25,6 +25,18 @@ async function text(address) {
   }
 }
 
+// What is under a finger stays there until it is lifted: a click on a row that was replaced meanwhile is lost.
+let lifted = Promise.resolve();
+let lift = () => {};
+document.addEventListener("pointerdown", () => {
+  lift();
+  lifted = new Promise((done) => {
+    lift = done;
+    setTimeout(done, 2000);
+  });
+}, true);
+for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => setTimeout(lift), true);
+
 // --- parts of long lists
 
 function watch(root) {
@@ -39,6 +51,7 @@ function watch(root) {
 async function load(part) {
   const asked = (part.asked = (part.asked || 0) + 1);
   const html = await text(part.dataset.src);
+  await lifted;
   if (html === null || part.asked !== asked || part.html === html) return;
   part.html = html;
   const fresh = parsed(html);
@@ -187,6 +200,7 @@ document.addEventListener("keydown", (event) => {
 
 async function refresh() {
   const html = await text(withoutSpan());
+  await lifted;
   if (html === null) return;
   const fresh = new DOMParser().parseFromString(html, "text/html");
   const root = document.documentElement;
