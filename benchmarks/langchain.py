@@ -3,7 +3,8 @@
     python benchmarks/langchain.py [--rounds 5] [--calls 200]
 
 The chain has four runs (sequence, prompt, chat model, parser); streams have 200 tokens. Each subject
-gets the same work, interleaved round by round, its spans made in full and then dropped; the best round counts, which is the one least disturbed.
+gets the same work in a process of its own, round by round in turn, its spans made in full and then dropped; the
+best round counts, which is the one least disturbed.
 Subjects that are not installed are left out; ``--all`` makes an environment with all of them, once, and
 measures there.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import importlib
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -111,12 +113,10 @@ def nothing():
 @contextmanager
 def lucidic():
     from lucidic.langchain import LucidicHandler
-    from lucidic_adapters.langchain import _bridge
 
     with capture_spans() as spans:
         spans.started, spans.spans = Nowhere(), Nowhere()
         yield {"callbacks": [LucidicHandler()]}
-    _bridge.uninstall()  # so that the other subjects run on LangChain as it is
 
 
 @contextmanager
@@ -173,29 +173,42 @@ SUBJECTS = {
 
 
 def measure(rounds, calls):
-    """Return the CPU seconds of the best round: {subject: {case: seconds}}."""
+    """Return the CPU seconds of the best round: {subject: {case: seconds}}.
+
+    Each subject works in a process of its own, because most leave something behind that the next one would pay for.
+    """
     found = {subject: {case: [] for case in CASES} for subject in SUBJECTS}
     for _ in range(rounds):
-        for subject, (install, needs) in SUBJECTS.items():
+        for subject, (_install, needs) in SUBJECTS.items():
             if not _installed(needs):
                 found.pop(subject, None)
                 continue
-            with install() as config:
-                for case, run in CASES.items():
-                    run(config, max(1, calls // 10))  # warm
-                    gc.collect()
-                    begun = time.process_time()
-                    run(config, calls)
-                    found[subject][case].append(time.process_time() - begun)
+            command = [sys.executable, __file__, "--only", subject, "--calls", str(calls)]
+            told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+            for case, seconds in json.loads(told.stdout.splitlines()[-1]).items():
+                found[subject][case].append(seconds)
     return {subject: {case: min(times) for case, times in cases.items()} for subject, cases in found.items()}
+
+
+def measure_here(subject, calls):
+    """Return the CPU seconds of a subject's work in this process: {case: seconds}."""
+    warnings.simplefilter("ignore")  # OpenInference's instrumentor calls a deprecated method on every message
+    found = {}
+    with SUBJECTS[subject][0]() as config:
+        for case, run in CASES.items():
+            run(config, max(1, calls // 10))  # warm
+            gc.collect()
+            begun = time.process_time()
+            run(config, calls)
+            found[case] = time.process_time() - begun
+    return found
 
 
 def _installed(module):
     try:
-        importlib.import_module(module)
-    except ImportError:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
         return False
-    return True
 
 
 def main():
@@ -203,10 +216,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--all", action="store_true", help="measure in an environment with every subject")
+    parser.add_argument("--only", choices=SUBJECTS, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.only:
+        print(json.dumps(measure_here(given.only, given.calls)))
+        return
     if given.all:
         sys.exit(_measure_elsewhere(given))
-    warnings.simplefilter("ignore")  # OpenInference's instrumentor calls a deprecated method on every message
     found = measure(given.rounds, given.calls)
     base = found["no handler"]
     print(f"{'':26}" + "".join(f"{case:>10}" for case in CASES) + "   (CPU, ratio to no handler)")
