@@ -13,31 +13,13 @@ from lucidic._export import Exporter, ExportOptions, Store
 from lucidic._export import _segment as segment_module
 
 
-@pytest.fixture
-def broken_disk(monkeypatch):
-    """Make every write fail with an error, until it is mended."""
-    real = os.write
-
-    class Disk:
-        error: int | None = None
-
-        def write(self, fd, data):
-            if self.error is not None:
-                raise OSError(self.error, os.strerror(self.error))
-            return real(fd, data)
-
-    disk = Disk()
-    monkeypatch.setattr(segment_module.os, "write", disk.write)
-    return disk
-
-
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
-def test_failing_disk_keeps_spans_in_memory_and_recovers(exporter, broken_disk, code):
+def test_failing_disk_keeps_spans_in_memory_and_recovers(exporter, disk, code):
     """While the disk refuses writes spans wait in memory, health says so, and later all are delivered."""
     tracer = tracer_for(exporter)
     tracer.start_span("before").end()
     assert exporter.flush(10)
-    broken_disk.error = code
+    disk.error = code
     for _ in range(3):
         tracer.start_span("meanwhile").end()
     health = exporter.health()
@@ -45,7 +27,7 @@ def test_failing_disk_keeps_spans_in_memory_and_recovers(exporter, broken_disk, 
     assert os.strerror(code) in health.failure
     assert 0 == health.unexplained
     assert not exporter.flush(0.1)
-    broken_disk.error = None
+    disk.error = None
     tracer.start_span("after").end()
     assert exporter.flush(10)
     health = exporter.health()
@@ -53,18 +35,18 @@ def test_failing_disk_keeps_spans_in_memory_and_recovers(exporter, broken_disk, 
     assert 5 == len(exporter.store.spans())
 
 
-def test_memory_is_bounded_and_counts_what_it_drops(tmp_path, broken_disk):
+def test_memory_is_bounded_and_counts_what_it_drops(tmp_path, disk):
     """What the memory has no room for is dropped, the oldest first, and counted."""
     exporter = Exporter(tmp_path, options=ExportOptions(memory_bytes=10_000, fsync_window=0))
     tracer = tracer_for(exporter)
-    broken_disk.error = errno.ENOSPC
+    disk.error = errno.ENOSPC
     for index in range(50):
         tracer.start_span(f"span-{index}", attributes={"text": "x" * 500}).end()
     health = exporter.health()
     assert health.memory_bytes <= 10_000
     assert 50 == health.memory_spans + health.dropped["memory_full"]
     assert 0 == health.unexplained
-    broken_disk.error = None
+    disk.error = None
     assert not exporter.flush(10), "a flush after a loss is not true"
     assert exporter.flush(10)
     names = {span.name for span in exporter.store.spans()}

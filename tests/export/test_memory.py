@@ -13,31 +13,12 @@ from helpers import run_program, tracer_for
 from receiver import Receiver
 
 from lucidic._export import Exporter, ExportOptions, Store
-from lucidic._export import _segment as segment_module
 from lucidic._export._otlp import OTLPSink
 from lucidic._export._otlp_config import OTLPConfig
 
 
 def otlp(receiver) -> OTLPSink:
     return OTLPSink(OTLPConfig(endpoint=f"{receiver.url}/v1/traces", gzip=False))
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk that takes nothing while it has an ``error``."""
-    real = os.write
-
-    class Disk:
-        error: int | None = None
-
-        def write(self, fd, data):
-            if self.error is not None:
-                raise OSError(self.error, os.strerror(self.error))
-            return real(fd, data)
-
-    found = Disk()
-    monkeypatch.setattr(segment_module.os, "write", found.write)
-    return found
 
 
 @pytest.fixture
