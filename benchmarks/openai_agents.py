@@ -58,7 +58,7 @@ def _install_lucidic(*, alone):
     import agents
 
     from lucidic.openai_agents import LucidicTracingProcessor, instrument
-    from lucidic.testing import CapturedSpans, capture_spans
+    from lucidic.testing import CapturedSpans
 
     class Nowhere(CapturedSpans):
         def span_started(self, span): ...
@@ -66,7 +66,6 @@ def _install_lucidic(*, alone):
 
     from lucidic._runtime import runtime
 
-    capture_spans().__enter__()
     runtime().use_exporter(Nowhere())
     if alone:
         agents.add_trace_processor(LucidicTracingProcessor())

@@ -7,9 +7,9 @@ threads that an instrumentation gives OpenTelemetry's context, and to other inst
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SESSION_KEY: Final = "session.id"
 """OpenInference's context key for the session; the same text as its span attribute."""
-_BINDING_KEY: Final = "lucidic.binding"
+BINDING_KEY: Final = "lucidic.binding"
 LEFT_KEY: Final = "lucidic.left_span"
 """Context key of the span that a block of another session left, for a link."""
 SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
@@ -130,17 +130,14 @@ def _is_inside(inner: Binding, outer: Binding | None) -> bool:
     return outer is None
 
 
-class Ambient:
+class Ambient(NamedTuple):
     """The session that the current context gives a span, and the evidence for it."""
 
-    __slots__ = ("binding", "keyed", "session_id")
-
-    def __init__(self, session_id: str | None, binding: Binding | None, keyed: str | None) -> None:
-        self.session_id = session_id
-        self.binding = binding
-        """Ours, or ``None`` where the id comes from OpenInference's block or from baggage."""
-        self.keyed = keyed
-        """The value of OpenInference's key in the context that was read."""
+    session_id: str | None
+    binding: Binding | None
+    """Ours, or ``None`` where the id comes from OpenInference's block or from baggage."""
+    keyed: str | None
+    """The value of OpenInference's key in the context that was read."""
 
     @property
     def explicitly_none(self) -> bool:
@@ -153,8 +150,15 @@ def ambient(context: Context | None = None) -> Ambient:
     if context is None:
         context = otel_context.get_current()
     keyed_raw = context.get(SESSION_KEY)
+    raw = context.get(BINDING_KEY)
+    if (
+        held is not None
+        and held is raw
+        and keyed_raw == held.session_id
+        and not (held.neutral or held.closed)
+    ):
+        return Ambient(held.session_id, held, held.session_id)  # a block's own context: what most spans see
     keyed = keyed_raw if isinstance(keyed_raw, str) and keyed_raw else None
-    raw = context.get(_BINDING_KEY)
     carried = raw if isinstance(raw, Binding) else None
     ended = None
     while carried is not None and (carried.neutral or carried.is_dead_here()):
@@ -186,7 +190,7 @@ def cleaned(context: Context | None = None) -> Context:
     _settle()
     if context is None:
         return otel_context.get_current()
-    while isinstance(dead := context.get(_BINDING_KEY), Binding) and dead.is_dead_here():
+    while isinstance(dead := context.get(BINDING_KEY), Binding) and dead.is_dead_here():
         context = _without(context, dead)
     return context
 
@@ -237,7 +241,7 @@ def bind(
         neutral=neutral,
         owned=owned,
     )
-    new: dict[str, object] = {**(values or {}), _BINDING_KEY: binding}
+    new: dict[str, object] = {**(values or {}), BINDING_KEY: binding}
     if not neutral:
         new[SESSION_KEY] = _ABSENT if session_id is None else session_id
     if split and SPAN_KEY not in new:
@@ -286,11 +290,11 @@ def _leave(binding: Binding) -> None:
         _current.set(_alive(held))
     current = otel_context.get_current()
     now = current
-    if now.get(_BINDING_KEY) is binding:
+    if now.get(BINDING_KEY) is binding:
         whole = now is binding.attached or (not binding.manual and binding.is_owned_here())
         now = binding.outer if whole and binding.outer is not None else _without(now, binding)
     # Blocks that were left in another order than they were entered in: take the dead ones out as well.
-    while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.is_dead_here():
+    while isinstance(dead := now.get(BINDING_KEY), Binding) and dead.is_dead_here():
         now = _without(now, dead)
     if now is not current:
         otel_context.attach(now)
@@ -307,7 +311,7 @@ def _settle() -> Binding | None:
     alive = _alive(held)
     _current.set(alive)
     current = now = otel_context.get_current()
-    while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.is_dead_here():
+    while isinstance(dead := now.get(BINDING_KEY), Binding) and dead.is_dead_here():
         now = dead.outer if dead.outer is not None else _without(now, dead)
     if now is not current:
         otel_context.attach(now)
@@ -327,7 +331,7 @@ def take_over(binding: Binding | None) -> None:
     current = now = otel_context.get_current()
     if binding is not None and binding is not held and binding.attached is not None:
         now = binding.attached
-    while isinstance(dead := now.get(_BINDING_KEY), Binding) and dead.closed:
+    while isinstance(dead := now.get(BINDING_KEY), Binding) and dead.closed:
         now = _without(now, dead)
     _current.set(binding)
     if binding is not None and not binding.is_owned_here():
@@ -349,9 +353,22 @@ def _context(keys: Mapping[str, object]) -> Context:
     return Context({key: value for key, value in keys.items() if value is not _ABSENT})
 
 
+def held() -> Binding | None:
+    """Return the binding that this context holds, dead or alive."""
+    return _current.get()
+
+
 def top() -> Binding | None:
     """Return the innermost live binding of a session of ours in this context."""
     return _effective(_current.get())
+
+
+def attributes(names: Collection[str], context: Context) -> dict[str, Any]:
+    """Return what blocks set for these keys; in most contexts nothing."""
+    held = _current.get()
+    if (held is None or not held.has_attributes) and context.keys().isdisjoint(names):
+        return {}
+    return {name: value for name in names if (value := attribute(name, context)) is not None}
 
 
 def attribute(key: str, context: Context) -> Any:
@@ -384,7 +401,7 @@ def clear_all() -> None:
     _current.set(None)
     held_by_cells.clear()
     current = otel_context.get_current()
-    if _BINDING_KEY in current or SESSION_KEY in current:
+    if BINDING_KEY in current or SESSION_KEY in current:
         otel_context.attach(
-            Context({k: v for k, v in current.items() if k not in (_BINDING_KEY, SESSION_KEY)})
+            Context({k: v for k, v in current.items() if k not in (BINDING_KEY, SESSION_KEY)})
         )

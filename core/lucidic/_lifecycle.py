@@ -12,9 +12,9 @@ from typing import Protocol
 from lucidic._guard import guarded
 from lucidic._records import JSONValue, SessionEvent, SessionRecord
 from lucidic._spans import _attributes as keys
+from lucidic._spans._live import summary_of
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._state import SpanState, is_open
-from lucidic._spans._tracer import summary_of
 
 
 _REMEMBERED_SESSIONS = 50_000

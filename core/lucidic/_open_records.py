@@ -11,8 +11,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
+from lucidic._spans._live import LiveSpan
 from lucidic._spans._state import is_open
-from lucidic._spans._tracer import LiveSpan
 
 
 class Record:

@@ -34,6 +34,10 @@ _OTEL_DEFAULT_LIMIT = 128
 """Drops the oldest attributes, session ids first."""
 
 
+class _OwnProvider(TracerProvider):
+    """A provider that we made: nobody's processor comes before ours, and its sampler looks at no attributes."""
+
+
 class Runtime:
     """The one pipeline of this process."""
 
@@ -126,7 +130,7 @@ class Runtime:
     def _own(self, existing: object) -> TracerProvider:
         with self._lock:
             if self._provider is None:
-                self._provider = TracerProvider(span_limits=_limits(), shutdown_on_exit=False)
+                self._provider = _OwnProvider(span_limits=_limits(), shutdown_on_exit=False)
                 if isinstance(existing, ProxyTracerProvider):
                     trace.set_tracer_provider(self._provider)
                     _let_the_user_set_one_later()
@@ -145,12 +149,15 @@ class Runtime:
         """Make the tracer of an adapter; it follows ``shutdown()`` and a new ``init()``."""
         # Before the first span: OpenInference's own block may hand a thread its context by then.
         self._carry_through_threads()
-        cached: list[tuple[Any, Tracer]] = []
+        cached: list[tuple[Any, tuple[Tracer, bool]]] = []
 
-        def current_tracer() -> Tracer:
-            target = runtime().provider(provider)
+        def current_tracer() -> tuple[Tracer, bool]:
+            """Return the tracer, and whether only ours decide what its spans are given at their start."""
+            run = runtime()
+            target = run.provider(provider)
             if not cached or cached[0][0] is not target:
-                cached[:] = [(target, with_chosen_ids(_roomy(target.get_tracer(scope, version))))]
+                tracer = with_chosen_ids(_roomy(target.get_tracer(scope, version)))
+                cached[:] = [(target, (tracer, isinstance(target, _OwnProvider)))]
             return cached[0][1]
 
         return AdapterTracer(

@@ -26,9 +26,9 @@ from lucidic._records import AnnotatorKind, JSONValue, Score, StoredSpan
 from lucidic._runtime import runtime
 from lucidic._score_span import as_object, carrier
 from lucidic._spans._attributes import LUCIDIC_SESSION_ID
+from lucidic._spans._live import LiveSpan
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._state import state_of
-from lucidic._spans._tracer import LiveSpan
 from lucidic.errors import InvalidScoreError
 
 

@@ -42,6 +42,7 @@ from lucidic._spans._facts import (
 from lucidic._spans._ids import chosen_trace_id
 from lucidic._spans._io import io_attributes
 from lucidic._spans._json import clean, dumps, json_object
+from lucidic._spans._live import LiveSpan
 from lucidic._spans._messages import message_attributes
 from lucidic._spans._openinference import (
     agent_attributes,
@@ -56,7 +57,7 @@ from lucidic._spans._openinference import (
     usage_attributes,
 )
 from lucidic._spans._privacy import Privacy
-from lucidic._spans._tracer import AdapterTracer, LiveSpan, deepest
+from lucidic._spans._tracer import AdapterTracer, deepest
 from lucidic._spans._vendors import provider_name, system_name
 from lucidic.errors import MissingDependencyError
 

@@ -12,8 +12,8 @@ from tests.attribution.ways import BIND, by_key
 from tests.attribution.workloads_mixed import Mixed
 
 from lucidic._binding import Binding
+from lucidic._spans._live import LiveSpan
 from lucidic._spans._state import SpanState
-from lucidic._spans._tracer import LiveSpan
 
 from .storm import Storm
 

@@ -15,6 +15,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from lucidic._sdk import raw_attributes
+
 
 _double = struct.Struct("<d").pack
 _fixed64 = struct.Struct("<Q").pack
@@ -114,16 +116,6 @@ def _key(key: str) -> bytes:
 def _key_value(key: str, value: object) -> bytes:
     encoded = encode_value(value)
     return b"".join((_key(key), b"\x12", varint(len(encoded)), encoded))
-
-
-def raw_attributes(span: ReadableSpan) -> Mapping[str, Any]:
-    """Return a span's attributes, as the plain dict of the SDK's mapping where there is one.
-
-    The mapping (SDK 1.45) answers each look with calls in Python; its dict costs a third of the whole encoding less.
-    Only for a span that nobody changes meanwhile: one that starts or has ended.
-    """
-    found = getattr(getattr(span, "_attributes", None), "_dict", None)
-    return found if type(found) is dict else span.attributes or {}
 
 
 def encode_attributes(attributes: Mapping[str, Any] | None, tag: bytes) -> bytes:

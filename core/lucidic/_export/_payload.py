@@ -19,10 +19,10 @@ from lucidic._export._encode import (
     encode_resource,
     encode_scope,
     encode_span,
-    raw_attributes,
     utf8,
 )
 from lucidic._records import SessionRecord
+from lucidic._sdk import raw_attributes
 
 
 SESSION_KEY: Final = "lucidic.session_id"

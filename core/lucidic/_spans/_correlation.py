@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from lucidic._ids import framework_id
@@ -47,15 +47,14 @@ class Evidence:
     session_from: SessionFrom = "block"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The session of a span, and why; ``session_id`` is ``None`` for an unattributed one."""
 
     session_id: str | None
     source: Source | None = None
     framework: FrameworkID | None = None
     """The framework's id that named the session."""
-    unused: tuple[FrameworkID, ...] = field(default=())
+    unused: tuple[FrameworkID, ...] = ()
     """Framework ids that did not become the session, kept as attributes of their own."""
 
 

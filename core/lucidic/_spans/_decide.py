@@ -25,8 +25,7 @@ def decide(
     around = _binding.ambient(context)
     inherited = None if parent is None or framework or handler_id is not None else parent.session_id
     if inherited is not None and around.session_id in (None, inherited):
-        # What most spans are; every rule of the table gives the same id here.
-        return Decision(session_id=inherited, source="parent"), around
+        return Decision(inherited, "parent"), around  # every rule of the table gives the same id here
     evidence = Evidence(
         handler_id=handler_id,
         bound_id=around.session_id,
@@ -38,6 +37,29 @@ def decide(
         session_from=session_from,
     )
     return whose_session(evidence), around
+
+
+def remember_inside(state: SpanState, context: Context) -> None:
+    """Remember the context of what runs below a span, so that what starts there need not look around."""
+    held = _binding.held()
+    if state.session_id is not None and context.get(_binding.BINDING_KEY) is held:
+        state.inside, state.held = context, held
+
+
+def passes_on(state: SpanState, current: Context, framework: Sequence[FrameworkID]) -> bool:
+    """Tell whether a span below ``state`` inherits its session, because nothing else can name one.
+
+    So it is in the very context that was made for what runs below, while no block was entered or left since: what
+    most spans of an adapter are. Every rule of the table gives the same id there.
+    """
+    if state.inside is not current or state.held is not _binding.held():
+        return False
+    if state.held is not None and state.held.closed:
+        return False
+    for found in framework:  # noqa: SIM110  # for every span: a generator costs more than the look
+        if found.value != state.session_id:
+            return False
+    return True
 
 
 def bound_inside(around: Ambient, parent: SpanState, context: Context | None) -> bool:

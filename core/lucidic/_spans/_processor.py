@@ -17,11 +17,11 @@ from typing_extensions import override
 from lucidic import _binding
 from lucidic._guard import swallow
 from lucidic._ids import UNKNOWN, framework_id
+from lucidic._sdk import put_attributes, raw_attributes
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
 from lucidic._spans._privacy import Privacy
-from lucidic._spans._put import plain
 from lucidic._spans._roots import mark_local_root, tell_root, with_what_was_told
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
 from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
@@ -49,28 +49,17 @@ class Recorder(Protocol):
 
 
 class Plan:
-    """The decision that our own tracer made before it started a span."""
+    """What our own tracer hands the processor with a span that it starts."""
 
-    __slots__ = ("decision", "keyed", "parent", "provisional", "stamped", "trace_state")
+    __slots__ = ("attributes", "decision", "state")
 
     def __init__(
-        self,
-        decision: Decision,
-        *,
-        parent: SpanState | None,
-        trace_state: TraceState | None,
-        keyed: str | None,
-        stamped: bool = False,
-        provisional: bool = False,
+        self, state: SpanState, decision: Decision, attributes: dict[str, Any] | None = None
     ) -> None:
+        self.state = state
         self.decision = decision
-        self.stamped = stamped
-        """The span was started with its session attributes; that is cheaper than setting them after."""
-        self.provisional = provisional
-        """The span may never end, on purpose; it is not announced and not swept up."""
-        self.parent = parent
-        self.trace_state = trace_state
-        self.keyed = keyed
+        self.attributes = attributes
+        """What the span gets at its start; ``None``: what the decision says."""
 
 
 class StampProcessor(SpanProcessor):
@@ -105,7 +94,7 @@ class StampProcessor(SpanProcessor):
             if not isinstance(plan, Plan):
                 plan = self._plan_foreign(span, context)
             self._stamp(span, plan, context)
-            if not plan.provisional:
+            if not plan.state.provisional:
                 self._recorder.span_started(span)
         except Exception as error:  # noqa: BLE001  # the guard's: nothing reaches the caller
             swallow("on_start", error)
@@ -118,19 +107,23 @@ class StampProcessor(SpanProcessor):
             state = self._open.pop(span.context.span_id, None)
             if state is None:
                 return  # started before us, or under suppress_tracing
-            # The live span refers to its state: without this the two would wait for the garbage collector.
-            state.span = span
-            span = _with_one_id(span, state)
-            attributes = plain(span.attributes)
+            # Both refer to the live span, which refers to its state: they would wait for the garbage collector.
+            state.span, state.inside = span, None
+            given = attributes = raw_attributes(span)
+            if (changed := _with_one_id(attributes, state)) is not None:
+                attributes = changed
             if has_tokens(attributes) and counted_above(state):
-                span = _copy(span, attributes=without_tokens(attributes))
+                attributes = without_tokens(attributes)
             privacy = state.privacy or self._privacy()
             if privacy.active:
+                attributes = _private(attributes, state.masked, privacy)
                 span = _private_copy(span, state.masked, privacy)
             if state.told:
-                span = _copy(span, attributes=with_what_was_told(plain(span.attributes), state))
+                attributes = with_what_was_told(attributes, state)
+            if attributes is not given:
+                span = _copy(span, attributes=attributes)
             if state.parent is not None:
-                tell_root(plain(span.attributes), state)
+                tell_root(attributes, state)
             self._recorder.span_ended(span)
         except Exception as error:  # noqa: BLE001  # the guard's: nothing reaches the caller
             swallow("on_end", error)
@@ -176,31 +169,34 @@ class StampProcessor(SpanProcessor):
         left = context.get(_binding.LEFT_KEY)
         if span.parent is None and isinstance(left, SpanContext):
             span.add_link(left, {"lucidic.link": "left_session"})
-        return Plan(decision, parent=parent, trace_state=trace_state, keyed=around.keyed)
+        state = SpanState(
+            session_id=decision.session_id,
+            parent=parent,
+            trace_state=trace_state or TraceState(),
+            keyed=around.keyed,
+        )
+        return Plan(state, decision)
 
     def _stamp(self, span: Span, plan: Plan, context: Context) -> None:
-        decision = plan.decision
-        session_id = decision.session_id
-        trace_state = plan.trace_state or TraceState()
-        state = SpanState(
-            span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed
-        )
-        state.provisional = plan.provisional
+        state, attributes = plan.state, plan.attributes
+        state.span = span
         remember(span, state)
         self._open[span.context.span_id] = state
-        if plan.parent is None:
+        if state.parent is None:
             mark_local_root(state, context)
-        if not plan.stamped:
-            own = plain(span.attributes)
+        if attributes is None:
+            own = raw_attributes(span)
             kind = own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
-            if attributes := session_attributes(decision, kind, own, context):
-                span.set_attributes(attributes)
+            attributes = session_attributes(plan.decision, kind, own, context)
+        if attributes:
+            put_attributes(span, attributes)
+        session_id, trace_state = state.session_id, state.trace
         if session_id is None:
             return
         if trace_state.session_id is None:
             trace_state.session_id = session_id
-            stamp_server_ancestors(plan.parent, session_id)
-        self._on_session(session_id, source_of(decision))
+            stamp_server_ancestors(state.parent, session_id)
+        self._on_session(session_id, source_of(plan.decision))
 
 
 def session_attributes(
@@ -215,10 +211,9 @@ def session_attributes(
         context: The context in which the span starts.
 
     """
-    attributes: dict[str, Any] = {}
-    for name in _MODEL_CALL_ATTRIBUTES if kind == "LLM" else _CONTEXT_ATTRIBUTES:
-        if name not in own and (value := _binding.attribute(name, context)) is not None:
-            attributes[name] = value
+    names = _MODEL_CALL_ATTRIBUTES if kind == "LLM" else _CONTEXT_ATTRIBUTES
+    found = _binding.attributes(names, context)
+    attributes = {name: value for name, value in found.items() if name not in own} if found else found
     for unused in decision.unused:
         attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
     if decision.session_id is not None:
@@ -258,26 +253,27 @@ def stamp_server_ancestors(state: SpanState | None, session_id: str) -> None:
         state = state.parent
 
 
-def _with_one_id(span: ReadableSpan, state: SpanState) -> ReadableSpan:
-    """Return the span with one session under all three keys: code may have set one of them meanwhile.
+def _with_one_id(attributes: Mapping[str, Any], state: SpanState) -> dict[str, Any] | None:
+    """Return the attributes with one session under all three keys: code may have set one of them meanwhile.
+
+    ``None``: they have it, as usual.
 
     A stamped session stays; what was set over it is kept under a key of its own. A span without one takes
     what was set, for itself alone, unless its trace belongs to another session.
     """
-    attributes = plain(span.attributes)
     stamped = state.session_id
     if stamped is not None and (
         stamped == attributes.get(keys.LUCIDIC_SESSION_ID)
         and stamped == attributes.get(keys.SESSION_ID)
         and stamped == attributes.get(keys.CONVERSATION_ID)
     ):
-        return span  # spelled out: this is the usual span, and a generator would cost more than the looks
+        return None  # spelled out: this is the usual span, and a generator would cost more than the looks
     given = {key: attributes.get(key) for key in keys.SESSION_KEYS}
     wanted = state.session_id or _late_id(given, state)
     if wanted is None and UNKNOWN not in given.values():
-        return span
+        return None
     if all(value == wanted for value in given.values()):
-        return span
+        return None
     changed = dict(attributes)
     for key, value in given.items():
         changed.pop(key, None)
@@ -285,7 +281,7 @@ def _with_one_id(span: ReadableSpan, state: SpanState) -> ReadableSpan:
             changed[key] = wanted
         if value not in (None, wanted, UNKNOWN):
             changed[f"{keys.INNER_ID}.attribute.{key}"] = value
-    return _copy(span, attributes=changed)
+    return changed
 
 
 def _late_id(given: Mapping[str, Any], state: SpanState) -> str | None:
@@ -310,7 +306,6 @@ def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> 
     links = [Link(link.context, privacy.attributes(link.attributes or {})) for link in span.links]
     return _copy(
         span,
-        attributes=_private(span.attributes or {}, masked, privacy),
         events=events,
         links=links,
         status=shown,
@@ -320,7 +315,7 @@ def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> 
 def _copy(
     span: ReadableSpan,
     *,
-    attributes: Mapping[str, Any],
+    attributes: Mapping[str, Any] | None = None,
     events: Sequence[Event] | None = None,
     links: Sequence[Link] | None = None,
     status: Status | None = None,
@@ -330,7 +325,7 @@ def _copy(
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=attributes,
+        attributes=span.attributes if attributes is None else attributes,
         events=span.events if events is None else events,
         links=span.links if links is None else links,
         kind=span.kind,

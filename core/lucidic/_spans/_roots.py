@@ -11,8 +11,8 @@ from opentelemetry import baggage
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 
+from lucidic._sdk import raw_attributes
 from lucidic._spans._attributes import LOCAL_ROOT, SESSION_ID
-from lucidic._spans._put import plain
 from lucidic._spans._state import SpanState
 
 
@@ -72,4 +72,4 @@ def with_what_was_told(attributes: Mapping[str, Any], state: SpanState) -> dict[
 
 def _attributes_of(state: SpanState) -> Mapping[str, Any]:
     span = state.span
-    return plain(span.attributes) if isinstance(span, ReadableSpan) else {}
+    return raw_attributes(span) if isinstance(span, ReadableSpan) else {}

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span
 
 
 if TYPE_CHECKING:
+    from lucidic._binding import Binding
     from lucidic._spans._privacy import Privacy
 
 _STATE: Final = "_lucidic_state"
@@ -30,6 +31,8 @@ class SpanState:
 
     __slots__ = (
         "__weakref__",
+        "held",
+        "inside",
         "keyed",
         "masked",
         "parent",
@@ -43,22 +46,26 @@ class SpanState:
 
     def __init__(
         self,
-        span: Span,
         *,
         session_id: str | None,
         parent: SpanState | None,
         trace_state: TraceState,
         keyed: str | None,
+        provisional: bool = False,
     ) -> None:
-        self.span: Span | ReadableSpan = span
+        self.span: Span | ReadableSpan = trace.INVALID_SPAN
         """The live span; once it has ended what is left of it, which does not refer back to this state."""
         self.session_id = session_id
         self.parent = parent
         self.trace = trace_state
         self.keyed = keyed
         """OpenInference's session key where the span started: a later one is an inner block's."""
-        self.provisional = False
-        """The framework may drop the span without ending it."""
+        self.provisional = provisional
+        """The framework may drop the span without ending it: it is not announced and not swept up."""
+        self.inside: Context | None = None
+        """Of an open span of ours: the context of what runs below it, as it was made."""
+        self.held: Binding | None = None
+        """The block around ``inside``."""
         self.masked: set[object] = set()
         """Attribute keys, and (name, time) of events, that were masked when they were set.
 

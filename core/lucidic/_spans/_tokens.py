@@ -22,6 +22,7 @@ from typing import Any, Final
 from openinference.semconv.trace import OpenInferenceSpanKindValues, SpanAttributes
 from opentelemetry.sdk.trace import ReadableSpan
 
+from lucidic._sdk import raw_attributes
 from lucidic._spans import _attributes as keys
 from lucidic._spans._state import SpanState
 
@@ -50,7 +51,7 @@ def counted_above(state: SpanState) -> bool:
     step = state.parent
     while step is not None:
         span = step.span
-        attributes = span.attributes if isinstance(span, ReadableSpan) else None
+        attributes = raw_attributes(span) if isinstance(span, ReadableSpan) else None
         if attributes is None:
             return False
         if _is_model_call(attributes):
