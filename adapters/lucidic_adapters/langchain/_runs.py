@@ -67,6 +67,18 @@ class Run:
         self.context = Context({**live.context, RUN_KEY: self})
         """Where the user code of this run executes."""
 
+    def end(
+        self,
+        error: BaseException | str | None = None,
+        *,
+        ok: bool = True,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End the span of this run."""
+        self.live.end(error=error, ok=ok, attributes=attributes)
+        # Its own context refers to the run: without this the two would wait for the garbage collector.
+        self.context = self.live.context
+
 
 class Runs:
     """All open runs of the process, by id."""
@@ -112,12 +124,12 @@ class Runs:
     ) -> None:
         """End the span of a run that was taken, and what is still open below it."""
         if error is None and not run.children:  # what most runs are
-            run.live.end(ok=run.pause is None, attributes=attributes)
+            run.end(ok=run.pause is None, attributes=attributes)
             return
         for child in list(run.children.values()):
             self.close(child, error if isinstance(error, BaseException) else None)
         shown, ok, reason = outcome(error)
-        run.live.end(error=shown, ok=ok and run.pause is None, attributes={**(attributes or {}), **reason})
+        run.end(shown, ok=ok and run.pause is None, attributes={**(attributes or {}), **reason})
 
     def close(self, run: Run, error: BaseException | None = None) -> None:
         """End a run that LangChain forgot, with the reason for it.
@@ -133,7 +145,7 @@ class Runs:
         else:
             for child in list(run.children.values()):
                 self.close(child)
-            run.live.end(ok=False, attributes={INCOMPLETE: True})
+            run.end(ok=False, attributes={INCOMPLETE: True})
 
     def fail(self, run: Run, error: BaseException) -> None:
         """End a run that LangChain forgot with the exception that ended it; harmless if it has ended."""
