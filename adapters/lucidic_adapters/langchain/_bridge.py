@@ -129,10 +129,10 @@ def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def configure(*args: Any, **kwargs: Any) -> Any:
         manager = original(*args, **kwargs)
-        for item in (*kwargs.values(), *args):
-            if type(item) is Carrier:
-                manager.metadata = Carrier(manager.metadata, item.configurable)
-                break
+        given = (*kwargs.values(), *args)
+        if Carrier in map(type, given):
+            carrier = next(item for item in given if type(item) is Carrier)
+            manager.metadata = Carrier(manager.metadata, carrier.configurable)
         return manager
 
     return configure

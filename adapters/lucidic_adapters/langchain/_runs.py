@@ -64,7 +64,7 @@ class Run:
     def begin(self, live: LiveSpan) -> None:
         """Take the span that was started for this run."""
         self.live = live
-        self.context = Context({**live.context, RUN_KEY: self})
+        self.context = Context(live.context, **{RUN_KEY: self})
         """Where the user code of this run executes."""
 
     def end(
@@ -108,9 +108,7 @@ class Runs:
     def take(self, run_id: UUID, owner: object) -> Run | None:
         """Remove a run that ends now; ``None`` for one that is not open, or another handler's."""
         run = self._open.get(run_id.int)
-        if run is None or run.owner is not owner:
-            return None
-        return self._remove(run)
+        return self._remove(run) if run is not None and run.owner is owner else None
 
     def _remove(self, run: Run) -> Run | None:
         if self._open.pop(run.id, None) is None:

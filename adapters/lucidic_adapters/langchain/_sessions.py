@@ -41,7 +41,8 @@ def session_ids(metadata: Mapping[str, Any] | None, keys: tuple[str, ...]) -> tu
 
     What LangGraph copies from ``configurable`` into the metadata counts as ``configurable``'s.
     """
-    found = framework_ids(metadata, "langchain.metadata", keys=keys) if metadata else ()
+    named = metadata is not None and not metadata.keys().isdisjoint(keys)  # most runs have no such key
+    found = framework_ids(metadata, "langchain.metadata", keys=keys) if named else ()
     if not isinstance(metadata, Carrier):
         return found
     configurable = framework_ids(metadata.configurable, "langchain.configurable", keys=keys)
