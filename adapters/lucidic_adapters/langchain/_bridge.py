@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 
 from lucidic_adapters.langchain import _bridge_calls as calls
-from lucidic_adapters.langchain._bridge_cell import awaits, claim
+from lucidic_adapters.langchain._bridge_cell import awaits, claim, configurable_here
 from lucidic_adapters.langchain._events import EventCallbacks
 from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
 from lucidic_adapters.langchain._sessions import Carrier
@@ -130,9 +130,10 @@ def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
     def configure(*args: Any, **kwargs: Any) -> Any:
         manager = original(*args, **kwargs)
         given = (*kwargs.values(), *args)
-        if Carrier in map(type, given):
-            carrier = next(item for item in given if type(item) is Carrier)
-            manager.metadata = Carrier(manager.metadata, carrier.configurable)
+        carriers = (item.configurable for item in given if type(item) is Carrier)
+        configurable = next(carriers) if Carrier in map(type, given) else configurable_here()
+        if configurable:
+            manager.metadata = Carrier(manager.metadata, configurable)
         return manager
 
     return configure
@@ -217,6 +218,12 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_TEXT, "_agenerate_helper", calls.async_call_of_manager, True),
     (_CHAT, "_iter_v2_events", calls.sync_events, False),
     (_CHAT, "_aiter_v2_events", calls.async_events, False),
+    *((model, "invoke", calls.sync_model, False) for model in (_CHAT, _TEXT)),
+    *((model, "ainvoke", calls.async_model, False) for model in (_CHAT, _TEXT)),
+    (_CHAT, "stream_events", calls.sync_model, False),
+    (_CHAT, "astream_events", calls.sync_model, False),
+    (_TEXT, "batch", calls.sync_model, False),
+    (_TEXT, "abatch", calls.async_model, False),
     (_CHAT, "stream", calls.sync_stream, True),
     (_CHAT, "astream", calls.async_stream, True),
     (_TEXT, "stream", calls.sync_stream, True),

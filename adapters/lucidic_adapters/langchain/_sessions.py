@@ -6,7 +6,7 @@ it); the bridge carries it along with the metadata of the run that starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lucidic.adapterkit import FrameworkID, framework_ids
@@ -24,6 +24,12 @@ class Carrier(dict[str, Any]):
     def copy(self) -> Carrier:
         """Return a copy that remembers the same: LangChain copies the metadata of a call's config."""
         return Carrier(self, self.configurable)
+
+
+def configurable_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the ``configurable`` of the config that is among the arguments of a call, the second or by name."""
+    config = kwargs.get("config") or (args[1] if len(args) > 1 else None)
+    return config.get("configurable") if isinstance(config, Mapping) else None
 
 
 def carrying(config: Any) -> Any:
