@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 
 from lucidic_adapters.langchain import _bridge_calls as calls
+from lucidic_adapters.langchain import _rerankers
 from lucidic_adapters.langchain._bridge_cell import awaits, claim, configurable_here
 from lucidic_adapters.langchain._events import EventCallbacks
-from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
+from lucidic_adapters.langchain._runs import RUN_KEY, RUNS, lifecycle
 from lucidic_adapters.langchain._sessions import Carrier
 
 
@@ -56,6 +57,7 @@ def install() -> None:
             return
         for target, name, wrap, required in _PLACES:
             _patch(target, name, wrap, required=required)
+        _rerankers.install()
         _installed = True
 
 
@@ -67,6 +69,7 @@ def uninstall() -> None:
             owner, name, original, ours = _patched.pop()
             if getattr(owner, name, None) is ours:
                 setattr(owner, name, original)
+        _rerankers.uninstall()
         _installed = False
 
 
@@ -153,18 +156,8 @@ def _merge_metadata(original: Callable[..., Any]) -> Callable[..., Any]:
     return merge
 
 
-class _Lifecycle:
-    """Whom graphs tell of interrupts and resumes when no callbacks are passed: they ask only those passed."""
-
-    def __init__(self) -> None:
-        self.handler: Any = None
-
-
-lifecycle: Final = _Lifecycle()
-
-
 def _graph_callbacks(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the process's handler to those that a graph tells of interrupts and resumes."""
+    """Add the process's handler to those that a graph tells of interrupts and resumes: those passed to it."""
 
     @wraps(original)
     def configure(*args: Any, **kwargs: Any) -> Any:

@@ -176,3 +176,13 @@ def outcome(error: BaseException | str | None) -> tuple[BaseException | str | No
 
 RUNS: Final = Runs()
 """One for the process, so that two handlers, or a handler and ``instrument()``, make one span of a run."""
+
+
+class _Lifecycle:
+    """The handler of ``instrument()``, for what LangChain does not configure callbacks for."""
+
+    def __init__(self) -> None:
+        self.handler: Any = None
+
+
+lifecycle: Final = _Lifecycle()

@@ -71,11 +71,12 @@ def _tool_message(output: object) -> ToolMessage | None:
 
 def found_documents(documents: Sequence[Any]) -> dict[str, Any]:
     """Describe what a retriever found."""
-    found: dict[str, Any] = retriever_attributes(_document(document) for document in documents)
+    found: dict[str, Any] = retriever_attributes(document_of(document) for document in documents)
     return {**found, **json_io("output", list(documents))}
 
 
-def _document(document: Any) -> Document:
+def document_of(document: Any) -> Document:
+    """Translate a document."""
     metadata = getattr(document, "metadata", None) or {}
     score = next((metadata[key] for key in _SCORES if isinstance(metadata.get(key), int | float)), None)
     return Document(
