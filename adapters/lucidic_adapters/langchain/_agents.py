@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from lucidic.adapterkit import agent_attributes, graph_node_attributes
 from lucidic_adapters.langchain._runs import Run
@@ -56,17 +57,16 @@ def chain_kind(
     return _OWN_KINDS.get(run_type or "", "CHAIN")
 
 
-def identity(
-    run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[str] | None, parent: Run | None
-) -> dict[str, Any]:
+def identity(run: Run, name: str, metadata: Mapping[str, Any], *, is_node: bool) -> dict[str, Any]:
     """Describe the agent and the graph node that a run is, and remember both for the runs below."""
+    parent = run.parent
     run.integration = metadata.get("ls_integration")
     run.agent = metadata.get("lc_agent_name")
     run.node_id = None if parent is None else parent.node_id
     found: dict[str, Any] = {}
     if run.kind == "AGENT":
         found.update(agent_attributes(run.agent or name))
-    if _is_node(tags) and "langgraph_node" in metadata:
+    if is_node and "langgraph_node" in metadata:
         above = run.node_id
         run.node_id = str(metadata.get("langgraph_checkpoint_ns") or metadata["langgraph_node"])
         found.update(
@@ -90,27 +90,32 @@ def _attempt(run: Run, parent: Run | None) -> dict[str, Any]:
     return {RETRY_ATTEMPT: tried} if tried > 1 else {}
 
 
-def _is_node(tags: Sequence[str] | None) -> bool:
-    return bool(tags) and any(tag.startswith("graph:step:") for tag in tags or ())
-
-
 def _begins_graph(parent: Run | None, metadata: Mapping[str, Any]) -> bool:
     return parent is None or (parent.integration != _GRAPH and "langgraph_node" not in metadata)
 
 
-def user_facts(metadata: Mapping[str, Any], tags: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """Return what the user put in metadata and tags, LangChain's own entries left out."""
-    own = (
-        {key: value for key, value in metadata.items() if not key.startswith(_INTERNAL_KEYS)}
-        if metadata
-        else {}
+class Tags(NamedTuple):
+    """What the tags of a run say."""
+
+    own: tuple[str, ...]
+    """The user's, LangChain's own entries left out."""
+    is_node: bool
+    """The run is a node of a graph."""
+    attempt: dict[str, int]
+    """The number of the attempt, where ``with_retry`` tagged the run (from the second on)."""
+
+
+@lru_cache(maxsize=1024)
+def read_tags(tags: tuple[str, ...]) -> Tags:
+    """Read the tags of a run; the same ones come again with each call."""
+    attempts = [tag[len(_RETRY) :] for tag in tags if tag.startswith(_RETRY)]
+    return Tags(
+        own=tuple(tag for tag in tags if not tag.startswith(_INTERNAL_TAGS)),
+        is_node=any(tag.startswith("graph:step:") for tag in tags),
+        attempt=next(({RETRY_ATTEMPT: int(text)} for text in attempts if text.isdigit()), {}),
     )
-    return own, [tag for tag in tags if not tag.startswith(_INTERNAL_TAGS)] if tags else []
 
 
-def attempt_of(tags: Sequence[str] | None) -> dict[str, Any]:
-    """Return the number of the attempt, where ``with_retry`` tagged the run (from the second on)."""
-    for tag in tags or ():
-        if tag.startswith(_RETRY) and tag[len(_RETRY) :].isdigit():
-            return {RETRY_ATTEMPT: int(tag[len(_RETRY) :])}
-    return {}
+def own_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the user put in metadata, LangChain's own entries left out."""
+    return {key: value for key, value in metadata.items() if not key.startswith(_INTERNAL_KEYS)}

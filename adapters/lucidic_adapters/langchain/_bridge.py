@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 
 from lucidic_adapters.langchain import _bridge_calls as calls
-from lucidic_adapters.langchain._bridge_cell import awaits, claim
+from lucidic_adapters.langchain import _rerankers
+from lucidic_adapters.langchain._bridge_cell import awaits, claim, configurable_here
 from lucidic_adapters.langchain._events import EventCallbacks
-from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
+from lucidic_adapters.langchain._runs import RUN_KEY, RUNS, lifecycle
 from lucidic_adapters.langchain._sessions import Carrier
 
 
@@ -56,6 +57,7 @@ def install() -> None:
             return
         for target, name, wrap, required in _PLACES:
             _patch(target, name, wrap, required=required)
+        _rerankers.install()
         _installed = True
 
 
@@ -67,6 +69,7 @@ def uninstall() -> None:
             owner, name, original, ours = _patched.pop()
             if getattr(owner, name, None) is ours:
                 setattr(owner, name, original)
+        _rerankers.uninstall()
         _installed = False
 
 
@@ -129,10 +132,11 @@ def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def configure(*args: Any, **kwargs: Any) -> Any:
         manager = original(*args, **kwargs)
-        for item in (*kwargs.values(), *args):
-            if type(item) is Carrier:
-                manager.metadata = Carrier(manager.metadata, item.configurable)
-                break
+        given = (*kwargs.values(), *args)
+        carriers = (item.configurable for item in given if type(item) is Carrier)
+        configurable = next(carriers) if Carrier in map(type, given) else configurable_here()
+        if configurable:
+            manager.metadata = Carrier(manager.metadata, configurable)
         return manager
 
     return configure
@@ -152,18 +156,8 @@ def _merge_metadata(original: Callable[..., Any]) -> Callable[..., Any]:
     return merge
 
 
-class _Lifecycle:
-    """Whom graphs tell of interrupts and resumes when no callbacks are passed: they ask only those passed."""
-
-    def __init__(self) -> None:
-        self.handler: Any = None
-
-
-lifecycle: Final = _Lifecycle()
-
-
 def _graph_callbacks(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the process's handler to those that a graph tells of interrupts and resumes."""
+    """Add the process's handler to those that a graph tells of interrupts and resumes: those passed to it."""
 
     @wraps(original)
     def configure(*args: Any, **kwargs: Any) -> Any:
@@ -217,6 +211,12 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_TEXT, "_agenerate_helper", calls.async_call_of_manager, True),
     (_CHAT, "_iter_v2_events", calls.sync_events, False),
     (_CHAT, "_aiter_v2_events", calls.async_events, False),
+    *((model, "invoke", calls.sync_model, False) for model in (_CHAT, _TEXT)),
+    *((model, "ainvoke", calls.async_model, False) for model in (_CHAT, _TEXT)),
+    (_CHAT, "stream_events", calls.sync_model, False),
+    (_CHAT, "astream_events", calls.sync_model, False),
+    (_TEXT, "batch", calls.sync_model, False),
+    (_TEXT, "abatch", calls.async_model, False),
     (_CHAT, "stream", calls.sync_stream, True),
     (_CHAT, "astream", calls.async_stream, True),
     (_TEXT, "stream", calls.sync_stream, True),

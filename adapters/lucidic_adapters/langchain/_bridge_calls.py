@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,10 +12,10 @@ from uuid import UUID, uuid4
 from opentelemetry import context as otel_context
 
 from lucidic_adapters.langchain._agents import is_agent
-from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
+from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, configurable_here, restore
 from lucidic_adapters.langchain._bridge_streams import AsyncSteps, StreamFunction, SyncSteps, late
 from lucidic_adapters.langchain._runs import RUNS, Run
-from lucidic_adapters.langchain._sessions import carrying
+from lucidic_adapters.langchain._sessions import carrying, configurable_of
 
 
 try:
@@ -110,23 +111,31 @@ def _cell_with(run: Run) -> Cell:
 
 def sync_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a model's ``stream``."""
-    return StreamFunction(original, lambda steps, _: late(SyncSteps(steps, Cell("LLM", enters=True))))
+    return StreamFunction(
+        original, lambda steps, args, kwargs: late(SyncSteps(steps, _model_cell(args, kwargs)))
+    )
 
 
 def async_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a model's ``astream``."""
-    return StreamFunction(original, lambda steps, _: late(AsyncSteps(steps, Cell("LLM", enters=True))))
+    return StreamFunction(
+        original, lambda steps, args, kwargs: late(AsyncSteps(steps, _model_cell(args, kwargs)))
+    )
+
+
+def _model_cell(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Cell:
+    return Cell("LLM", enters=True, configurable=configurable_of(args[1:], kwargs))
 
 
 def late_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap what makes a stream, which may be begun after the block in which it was made."""
-    return StreamFunction(original, lambda steps, _: late(steps))
+    return StreamFunction(original, lambda steps, args, kwargs: late(steps))
 
 
 def graph_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a graph's stream, by which it is invoked too: an agent's graph says that its run is an agent's."""
     return StreamFunction(
-        original, lambda steps, graph: late(steps, Cell("AGENT") if is_agent(graph) else None)
+        original, lambda steps, args, kwargs: late(steps, Cell("AGENT") if is_agent(args[0]) else None)
     )
 
 
@@ -136,8 +145,9 @@ def sync_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., An
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            cell = Cell(kind, enters=enters, single=kind != "LLM")
             outer, before = otel_context.get_current(), cell_here.get()
+            told = configurable_of(args, kwargs) or configurable_here()
+            cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told)
             cell_here.set(cell)
             try:
                 return original(self, *args, **kwargs)
@@ -160,8 +170,9 @@ def async_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., A
     def wrap(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         @wraps(original)
         async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            cell = Cell(kind, enters=enters, single=kind != "LLM")
             outer, before = otel_context.get_current(), cell_here.get()
+            told = configurable_of(args, kwargs) or configurable_here()
+            cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told)
             cell_here.set(cell)
             try:
                 return await original(self, *args, **kwargs)
@@ -176,6 +187,46 @@ def async_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., A
         return call
 
     return wrap
+
+
+def sync_model(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the call of a model, whose callbacks are configured further inside, from parts of the config."""
+
+    @wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        configurable = configurable_of(args, kwargs)
+        if not configurable:
+            return original(self, *args, **kwargs)
+        before = cell_here.get()
+        cell_here.set(Cell("LLM", configurable=configurable))
+        try:
+            found = original(self, *args, **kwargs)
+        finally:
+            cell_here.set(before)
+        return _told(found, configurable) if inspect.iscoroutine(found) else found
+
+    return call
+
+
+def async_model(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Wrap the asynchronous call of a model."""
+
+    @wraps(original)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await _told(original(self, *args, **kwargs), configurable_of(args, kwargs))
+
+    return call
+
+
+async def _told(call: Awaitable[Any], configurable: Mapping[str, Any] | None) -> Any:
+    if not configurable:
+        return await call
+    before = cell_here.get()
+    cell_here.set(Cell("LLM", configurable=configurable))
+    try:
+        return await call
+    finally:
+        cell_here.set(before)
 
 
 def sync_carrier(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -14,10 +15,19 @@ from lucidic_adapters.langchain._runs import RUNS, Run
 class Cell:
     """The runs that a wrapped call started."""
 
-    __slots__ = ("enters", "kind", "runs", "single")
+    __slots__ = ("configurable", "enters", "kind", "runs", "single")
 
-    def __init__(self, kind: str, *, enters: bool = False, single: bool = True) -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        enters: bool = False,
+        single: bool = True,
+        configurable: Mapping[str, Any] | None = None,
+    ) -> None:
         self.kind = kind
+        self.configurable = configurable
+        """What the call's config says, which LangChain keeps from the callbacks of such runs."""
         self.enters = enters
         """The code of the run follows its start callback in the same frame."""
         self.single = single
@@ -39,6 +49,12 @@ def awaits(kind: str) -> bool:
     """Tell whether the call around this callback said that the run which starts is of that kind."""
     cell = cell_here.get()
     return cell is not None and cell.kind == kind and not cell.runs
+
+
+def configurable_here() -> Mapping[str, Any] | None:
+    """Return the ``configurable`` of the call around this code, while its run has not begun."""
+    cell = cell_here.get()
+    return None if cell is None or cell.runs else cell.configurable
 
 
 def claim(run: Run) -> None:

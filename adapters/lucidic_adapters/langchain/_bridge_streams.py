@@ -24,7 +24,7 @@ class _Steps:
         self._cell = cell
         self._inside: Context | None = cell.runs[0].context if cell.runs else None
         self._last_owner = last_owner
-        """Nobody else ends the run of a stream that is dropped half-way."""
+        """Nobody else ends the run of a stream that is dropped half-way; one that ran to its end, LangChain ends."""
 
     def _enter(self) -> tuple[Context, Cell | None]:
         outer, before = otel_context.get_current(), cell_here.get()
@@ -75,6 +75,7 @@ class SyncSteps(_Steps, Iterator[Any]):
         try:
             return function(*args)
         except StopIteration:
+            self._last_owner = False
             raise
         except BaseException as error:
             self._cell.abandon(error)
@@ -113,6 +114,7 @@ class AsyncSteps(_Steps, AsyncIterator[Any]):
         try:
             return await function(*args)
         except StopAsyncIteration:
+            self._last_owner = False
             raise
         except BaseException as error:
             self._cell.abandon(error)
@@ -198,7 +200,7 @@ def late(steps: Any, cell: Cell | None = None) -> Any:
 class StreamFunction:
     """A wrapped generator function that still looks like one: LangChain asks ``inspect`` what a function is."""
 
-    def __init__(self, original: Callable[..., Any], wrap: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, original: Callable[..., Any], wrap: Callable[..., Any]) -> None:
         functools.update_wrapper(self, original)
         self._original = original
         self._wrap = wrap
@@ -209,4 +211,4 @@ class StreamFunction:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._wrap(self._original(*args, **kwargs), args[0])
+        return self._wrap(self._original(*args, **kwargs), args, kwargs)

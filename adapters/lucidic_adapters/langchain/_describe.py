@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from langchain_core.outputs import LLMResult
+from langchain_core.outputs import ChatGeneration, LLMResult
 
 from lucidic.adapterkit import user_attributes
 from lucidic_adapters.langchain import _agents
@@ -16,13 +16,18 @@ from lucidic_adapters.langchain._runs import Run
 from lucidic_adapters.langchain._tools import json_io
 
 
+_NO_TAGS: Final = _agents.read_tags(())
+
+
 def describe(run: Run, name: str, metadata: Mapping[str, Any], tags: Sequence[str] | None) -> dict[str, Any]:
     """Describe what a run is: its place in agents and graphs, and what the user put beside it."""
-    found = _agents.identity(run, name, metadata, tags, run.parent)
-    own, own_tags = _agents.user_facts(metadata, tags)
-    if own or own_tags:
-        found.update(user_attributes(own, own_tags))
-    found.update(_agents.attempt_of(tags))
+    marks = _NO_TAGS if not tags else _agents.read_tags(tuple(tags))
+    found = _agents.identity(run, name, metadata, is_node=marks.is_node)
+    own = _agents.own_metadata(metadata) if metadata else None
+    if own or marks.own:
+        found.update(user_attributes(own, marks.own))
+    if marks.attempt:
+        found.update(marks.attempt)
     return found
 
 
@@ -56,9 +61,10 @@ def late_input(run: Run, inputs: object) -> dict[str, Any]:
 
 def answered(run: Run, response: LLMResult) -> dict[str, Any]:
     """Describe what a model answered, for readers of both kinds."""
-    found = answer(run.request, response)
     generations = [generation for batch in response.generations for generation in batch]
-    said = [getattr(generation, "message", None) or generation.text for generation in generations]
+    messages = [generation.message for generation in generations if isinstance(generation, ChatGeneration)]
+    found = answer(run.request, generations, messages, response.llm_output or {})
+    said: list[Any] = [*messages] or [generation.text for generation in generations]
     if said:
         found.update(output_of(run, said[0] if len(said) == 1 else said))
     return found

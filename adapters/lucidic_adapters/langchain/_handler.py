@@ -28,6 +28,7 @@ from opentelemetry import context as otel_context
 from lucidic.adapterkit import (
     SESSION_METADATA_KEYS,
     AdapterOptions,
+    LiveSpan,
     SessionFrom,
     make_tracer,
 )
@@ -163,6 +164,10 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                         tell_pause(run)
         finally:
             RUNS.end(run, error, attributes)
+
+    def start_span(self, name: str, kind: str, parent: Run | None) -> LiveSpan:
+        """Start the span of what LangChain has no callbacks for, below ``parent`` or what runs here."""
+        return self._tracer.start(name, kind, parent=None if parent is None else parent.live)
 
     # Chains
 

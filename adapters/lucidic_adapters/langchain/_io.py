@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from langchain_core.documents import Document
@@ -29,11 +30,11 @@ _ANSWERING: Final = (
 )
 
 
-def words_in(value: object) -> str | None:
+def words_in(value: Any) -> str | None:
     """Return what the person said, or ``None`` where nothing in the input is a person's words."""
     if isinstance(value, str):
         return value
-    if hasattr(value, "resume") and hasattr(value, "goto"):  # langgraph's Command
+    if hasattr(type(value), "resume") and hasattr(value, "goto"):  # langgraph's Command
         resume = value.resume
         return resume if isinstance(resume, str) or resume is None else as_json(resume)
     messages = _messages_in(value)
@@ -66,27 +67,42 @@ def _answer(state: object, messages: Sequence[object]) -> str | None:
     return _last_words(messages, ("ai", "assistant", "AIMessageChunk")) or _last_words(messages, ())
 
 
-def _messages_in(value: object) -> Sequence[object] | None:
+def _messages_in(value: Any) -> Sequence[object] | None:
     """Find the conversation: a message, a list of them, a prompt, or the state that holds one."""
-    if isinstance(value, BaseMessage):
-        return [value]
-    if isinstance(value, PromptValue):
-        return value.to_messages()
-    if isinstance(value, list | tuple):
-        return value if value and _is_message(value[-1]) else None
-    found = value.get("messages") if isinstance(value, Mapping) else getattr(value, "messages", None)
-    if isinstance(found, BaseMessage):
-        return [found]
-    if isinstance(found, list | tuple) and found:
+    return _finder(value.__class__)(value)
+
+
+@lru_cache(maxsize=1024)
+def _finder(kind: type) -> Callable[[Any], Sequence[object] | None]:
+    """Return what finds a conversation in objects of a class: asking Pydantic's classes what one is takes long."""
+    if issubclass(kind, BaseMessage):
+        return lambda message: [message]
+    if issubclass(kind, PromptValue):
+        return lambda prompt: prompt.to_messages()
+    if issubclass(kind, (list, tuple)):
+        return lambda items: items if items and _is_message(items[-1]) else None
+    if issubclass(kind, Mapping):
+        return _messages_of_mapping
+    return lambda state: _filled_list(getattr(state, "messages", None))
+
+
+def _messages_of_mapping(state: Mapping[str, Any]) -> Sequence[object] | None:
+    found = _filled_list(state.get("messages"))
+    if found is not None:
         return found
-    if isinstance(value, Mapping):
-        for key in (*_ASKING, "chat_history"):
-            inner = value.get(key)
-            if isinstance(inner, BaseMessage) or (
-                isinstance(inner, list) and inner and _is_message(inner[-1])
-            ):
-                return inner if isinstance(inner, list) else [inner]
+    for key in (*_ASKING, "chat_history"):
+        inner = state.get(key)
+        if inner and not isinstance(inner, (str, tuple)):
+            found = _filled_list(inner)
+            if found is not None and _is_message(found[-1]):
+                return found
     return None
+
+
+def _filled_list(value: object) -> Sequence[object] | None:
+    if isinstance(value, (list, tuple)):
+        return value or None
+    return [value] if isinstance(value, BaseMessage) else None
 
 
 def _is_message(value: object) -> bool:
@@ -184,34 +200,55 @@ def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
     return value if small is None else plain(small, inside)
 
 
-def _small(value: object) -> dict[str, Any] | None:
-    if isinstance(value, BaseMessage):
-        return _small_message(value)
-    if isinstance(value, Document):
-        return {"page_content": value.page_content, "metadata": value.metadata}
-    if isinstance(value, PromptValue):
-        return {"messages": value.to_messages()}
-    if isinstance(value, BaseModel):
-        return dict(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        shown = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        # A graph's Command is mostly empty.
+def _small(value: Any) -> dict[str, Any] | None:
+    make = _maker(value.__class__)
+    return None if make is None else make(value)
+
+
+@lru_cache(maxsize=1024)
+def _maker(kind: type) -> Callable[[Any], dict[str, Any]] | None:
+    """Return what makes objects of a class small, or ``None``: they are left to the kit."""
+    if issubclass(kind, BaseMessage):
+        is_result = issubclass(kind, ToolMessage)
         return (
-            {key: item for key, item in shown.items() if item} if type(value).__name__ == "Command" else shown
+            _small_answer if issubclass(kind, AIMessage) else _small_result if is_result else _small_message
         )
+    if issubclass(kind, Document):
+        return lambda found: {"page_content": found.page_content, "metadata": found.metadata}
+    if issubclass(kind, PromptValue):
+        return lambda prompt: {"messages": prompt.to_messages()}
+    if issubclass(kind, BaseModel):
+        return dict
+    if dataclasses.is_dataclass(kind):
+        # A graph's Command is mostly empty.
+        return _filled_fields if kind.__name__ == "Command" else _fields
     return None
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _filled_fields(value: Any) -> dict[str, Any]:
+    return {key: item for key, item in _fields(value).items() if item}
 
 
 def _small_message(message: BaseMessage) -> dict[str, Any]:
     found: dict[str, Any] = {"type": message.type, "content": message.content}
     if message.name:
         found["name"] = message.name
-    if isinstance(message, AIMessage) and message.tool_calls:
-        found["tool_calls"] = message.tool_calls
-    if isinstance(message, ToolMessage):
-        found["tool_call_id"] = message.tool_call_id
-        found["status"] = message.status
     return found
+
+
+def _small_answer(message: AIMessage) -> dict[str, Any]:
+    found = _small_message(message)
+    if message.tool_calls:
+        found["tool_calls"] = message.tool_calls
+    return found
+
+
+def _small_result(message: ToolMessage) -> dict[str, Any]:
+    return {**_small_message(message), "tool_call_id": message.tool_call_id, "status": message.status}
 
 
 def _encodable(value: object) -> Any:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     ChatMessage,
     FunctionMessage,
-    HumanMessage,
     ToolMessage,
 )
 
@@ -34,27 +33,53 @@ _ROLES: Final = {
     "ai": "assistant",
     "AIMessageChunk": "assistant",
     "HumanMessageChunk": "user",
+    "SystemMessageChunk": "system",
 }
 
-_ROLES_OF_CLASSES: Final[Mapping[type, str]] = {
-    HumanMessage: "user",
-    AIMessage: "assistant",
-    AIMessageChunk: "assistant",
-    ToolMessage: "tool",
-}
-"""What most messages are: these classes have one role each."""
 _CALL_BLOCKS: Final = frozenset(
     ("tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta")
 )
 """Blocks that repeat ``message.tool_calls``."""
 
 
-def message_of(message: object) -> Message:
+def message_of(message: Any) -> Message:
     """Translate a message, whatever form LangChain accepts it in: object, pair, mapping or text."""
-    if isinstance(message, BaseMessage):
-        return _of_message(message)
-    if isinstance(message, str):
-        return Message("user", message)
+    return _translator(message.__class__)(message)
+
+
+@lru_cache(maxsize=1024)
+def _translator(kind: type) -> Callable[[Any], Message]:
+    """Return what translates objects of a class: asking Pydantic's classes what one is takes long."""
+    if issubclass(kind, AIMessage):
+        return _of_answer
+    if issubclass(kind, ToolMessage):
+        return _of_result
+    if issubclass(kind, BaseMessage):
+        return _of_message
+    if issubclass(kind, str):
+        return lambda text: Message("user", text)
+    return _of_other
+
+
+def _of_message(message: BaseMessage) -> Message:
+    return Message(_role(message), _content(message.content), name=message.name)
+
+
+def _of_result(message: ToolMessage) -> Message:
+    content = _content(message.content)
+    return Message("tool", content, tool_call_id=message.tool_call_id, name=message.name)
+
+
+def _of_answer(message: AIMessage) -> Message:
+    content = _content(message.content)
+    if isinstance(content, list):
+        content = _joined(content, message.content)
+    if message.additional_kwargs and (extra := _extra_parts(message.additional_kwargs)):
+        content = [*extra, *([Text(content)] if isinstance(content, str) and content else content or ())]
+    return Message(_role(message), content, tool_calls=tool_calls_of(message), name=message.name)
+
+
+def _of_other(message: object) -> Message:
     if isinstance(message, tuple) and len(message) == 2:
         return Message(_ROLES.get(str(message[0]), str(message[0])), _content(message[1]))
     if isinstance(message, Mapping):
@@ -66,32 +91,17 @@ def message_of(message: object) -> Message:
     return Message("user", dumps(message))
 
 
-def _of_message(message: BaseMessage) -> Message:
-    role = _role(message)
-    content = _content(message.content)
-    if isinstance(message, AIMessage) and isinstance(content, list):
-        content = _joined(content, message.content)
-    if isinstance(message, ToolMessage):
-        return Message(role, content, tool_call_id=message.tool_call_id, name=message.name)
-    if not isinstance(message, AIMessage):
-        return Message(role, content, name=message.name)
-    extra = _extra_parts(message.additional_kwargs)
-    if extra:
-        content = [*extra, *([Text(content)] if isinstance(content, str) and content else content or ())]
-    return Message(role, content, tool_calls=tool_calls_of(message), name=message.name)
-
-
 def _role(message: BaseMessage) -> str:
-    known = _ROLES_OF_CLASSES.get(type(message))
+    kind = message.type
+    known = _ROLES.get(kind)
     if known is not None:
         return known
+    if kind == "system":
+        extra = message.additional_kwargs
+        return str(extra.get("__openai_role__") or "system") if extra else "system"
     if isinstance(message, ChatMessage):
         return _ROLES.get(message.role, message.role)
-    if isinstance(message, FunctionMessage):
-        return "function"
-    if message.type == "system":
-        return str(message.additional_kwargs.get("__openai_role__") or "system")
-    return _ROLES.get(message.type, message.type)
+    return "function" if isinstance(message, FunctionMessage) else kind
 
 
 def tool_calls_of(message: AIMessage) -> list[ToolCall]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import LLMResult
 
 from lucidic.adapterkit import (
     Message,
@@ -43,6 +42,7 @@ _NOT_PARAMETERS: Final = frozenset(
 _TEMPLATES: Final[dict[int, tuple[Mapping[str, Any], str, Mapping[str, Any]]]] = {}
 """Templates by the identity of the serialized prompt, which is kept beside them."""
 _MOST_TEMPLATES: Final = 512
+_USAGE: Final = ("token_usage", "usage", "usage_metadata")
 _FINISH: Final = ("finish_reason", "stop_reason", "done_reason", "finishReason", "status")
 _MODEL: Final = ("model_name", "model", "model_id")
 
@@ -145,17 +145,15 @@ def _templates(given: object, partial: dict[str, Any]) -> Iterator[str]:
             yield from _templates(item.get("kwargs") if isinstance(item, Mapping) else None, partial)
 
 
-def answer(request: Request | None, response: LLMResult) -> dict[str, Any]:
-    """Describe what a model answered."""
-    generations = [generation for batch in response.generations for generation in batch]
-    messages = [generation.message for generation in generations if hasattr(generation, "message")]
-    output = response.llm_output or {}
+def answer(
+    request: Request | None, generations: Sequence[Any], messages: Sequence[Any], output: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Describe what a model answered: generations, and of a chat model's the messages; ``output`` is beside them."""
     model = _answered_model(messages, output)
     # What was asked stands on the span already: said again only where another model answered.
     asked = request if request is not None and model not in (None, request.model) else None
-    usage, cached = usage_of(
-        messages, output, [generation.generation_info or {} for generation in generations]
-    )
+    infos = [generation.generation_info or {} for generation in generations]
+    usage, cached = usage_of(messages, output, infos)
     found: dict[str, Any] = message_attributes("llm.output_messages", _answers(messages))
     if asked is not None or request is None or not messages:
         found |= llm_attributes(
@@ -164,7 +162,7 @@ def answer(request: Request | None, response: LLMResult) -> dict[str, Any]:
             response_model=model if asked is not None or request is None else None,
             choices=() if messages else [generation.text for generation in generations],
         )
-    reason = _finish_reason(messages, [generation.generation_info for generation in generations])
+    reason = _finish_reason(messages, infos)
     if reason:
         found["llm.finish_reason"] = clean(reason)
     if cached:
@@ -180,19 +178,18 @@ def _answers(messages: Iterable[Any]) -> list[Message]:
 
 
 def _answered_model(messages: Iterable[Any], output: Mapping[str, Any]) -> str | None:
-    for message in messages:
-        found = _first(message.response_metadata or {}, _MODEL)
+    for source in (*(message.response_metadata for message in messages), output):
+        found = _first(source, _MODEL) if source else None
         if found:
             return found
-    return _first(output, _MODEL)
+    return None
 
 
-def _finish_reason(messages: Iterable[Any], infos: Iterable[Mapping[str, Any] | None]) -> str | None:
-    sources = [*(message.response_metadata for message in messages), *infos]
-    for source in sources:
-        found = _first(source or {}, _FINISH)
+def _finish_reason(messages: Iterable[Any], infos: Iterable[Mapping[str, Any]]) -> str | None:
+    for source in (*(message.response_metadata for message in messages), *infos):
+        found = _first(source, _FINISH) if source else None
         if found:
-            incomplete = (source or {}).get("incomplete_details")
+            incomplete = source.get("incomplete_details")
             reason = incomplete.get("reason") if isinstance(incomplete, Mapping) else None
             return _text(reason) or found
     return None
@@ -212,14 +209,11 @@ def usage_of(
             if found.get("total_cost") == 0:
                 return None, True
             return _standard_usage(found), False
-    candidates = [output.get("token_usage"), output.get("usage"), output.get("usage_metadata")]
-    for message in messages:
-        answered = message.response_metadata or {}
-        candidates += [answered.get("token_usage"), answered.get("usage")]
-    candidates += [info.get("usage_metadata") or info.get("token_usage") for info in infos]
-    for candidate in candidates:
-        if isinstance(candidate, Mapping) and candidate:
-            return _raw_usage(candidate), False
+    for source in (output, *(message.response_metadata for message in messages), *infos):
+        for name in _USAGE if source else ():
+            candidate = source.get(name)
+            if candidate and isinstance(candidate, Mapping):
+                return _raw_usage(candidate), False
     return None, False
 
 

@@ -64,8 +64,20 @@ class Run:
     def begin(self, live: LiveSpan) -> None:
         """Take the span that was started for this run."""
         self.live = live
-        self.context = Context({**live.context, RUN_KEY: self})
+        self.context = Context(live.context, **{RUN_KEY: self})
         """Where the user code of this run executes."""
+
+    def end(
+        self,
+        error: BaseException | str | None = None,
+        *,
+        ok: bool = True,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End the span of this run."""
+        self.live.end(error=error, ok=ok, attributes=attributes)
+        # Its own context refers to the run: without this the two would wait for the garbage collector.
+        self.context = self.live.context
 
 
 class Runs:
@@ -96,9 +108,7 @@ class Runs:
     def take(self, run_id: UUID, owner: object) -> Run | None:
         """Remove a run that ends now; ``None`` for one that is not open, or another handler's."""
         run = self._open.get(run_id.int)
-        if run is None or run.owner is not owner:
-            return None
-        return self._remove(run)
+        return self._remove(run) if run is not None and run.owner is owner else None
 
     def _remove(self, run: Run) -> Run | None:
         if self._open.pop(run.id, None) is None:
@@ -112,12 +122,12 @@ class Runs:
     ) -> None:
         """End the span of a run that was taken, and what is still open below it."""
         if error is None and not run.children:  # what most runs are
-            run.live.end(ok=run.pause is None, attributes=attributes)
+            run.end(ok=run.pause is None, attributes=attributes)
             return
         for child in list(run.children.values()):
             self.close(child, error if isinstance(error, BaseException) else None)
         shown, ok, reason = outcome(error)
-        run.live.end(error=shown, ok=ok and run.pause is None, attributes={**(attributes or {}), **reason})
+        run.end(shown, ok=ok and run.pause is None, attributes={**(attributes or {}), **reason})
 
     def close(self, run: Run, error: BaseException | None = None) -> None:
         """End a run that LangChain forgot, with the reason for it.
@@ -133,7 +143,7 @@ class Runs:
         else:
             for child in list(run.children.values()):
                 self.close(child)
-            run.live.end(ok=False, attributes={INCOMPLETE: True})
+            run.end(ok=False, attributes={INCOMPLETE: True})
 
     def fail(self, run: Run, error: BaseException) -> None:
         """End a run that LangChain forgot with the exception that ended it; harmless if it has ended."""
@@ -166,3 +176,13 @@ def outcome(error: BaseException | str | None) -> tuple[BaseException | str | No
 
 RUNS: Final = Runs()
 """One for the process, so that two handlers, or a handler and ``instrument()``, make one span of a run."""
+
+
+class _Lifecycle:
+    """The handler of ``instrument()``, for what LangChain does not configure callbacks for."""
+
+    def __init__(self) -> None:
+        self.handler: Any = None
+
+
+lifecycle: Final = _Lifecycle()

@@ -6,7 +6,7 @@ it); the bridge carries it along with the metadata of the run that starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lucidic.adapterkit import FrameworkID, framework_ids
@@ -26,6 +26,12 @@ class Carrier(dict[str, Any]):
         return Carrier(self, self.configurable)
 
 
+def configurable_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the ``configurable`` of the config that is among the arguments of a call, the second or by name."""
+    config = kwargs.get("config") or (args[1] if len(args) > 1 else None)
+    return config.get("configurable") if isinstance(config, Mapping) else None
+
+
 def carrying(config: Any) -> Any:
     """Return a call's config, or list of them, with ``configurable`` remembered by its metadata."""
     if isinstance(config, list):
@@ -41,7 +47,8 @@ def session_ids(metadata: Mapping[str, Any] | None, keys: tuple[str, ...]) -> tu
 
     What LangGraph copies from ``configurable`` into the metadata counts as ``configurable``'s.
     """
-    found = framework_ids(metadata, "langchain.metadata", keys=keys) if metadata else ()
+    named = metadata is not None and not metadata.keys().isdisjoint(keys)  # most runs have no such key
+    found = framework_ids(metadata, "langchain.metadata", keys=keys) if named else ()
     if not isinstance(metadata, Carrier):
         return found
     configurable = framework_ids(metadata.configurable, "langchain.configurable", keys=keys)

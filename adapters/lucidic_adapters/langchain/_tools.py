@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from langchain_core.messages import ToolMessage
 
@@ -11,17 +11,21 @@ from lucidic.adapterkit import Document, io_attributes, retriever_attributes, to
 from lucidic_adapters.langchain._io import as_json, text_of
 
 
-JSON: Final = {"input": "input.mime_type", "output": "output.mime_type"}
+_PLACES: Final = {
+    "input": ("input.value", "input.mime_type"),
+    "output": ("output.value", "output.mime_type"),
+}
 _SCORES: Final = ("score", "relevance_score", "_score", "similarity_score", "similarity")
 
 
-def json_io(side: str, value: object) -> dict[str, Any]:
+def json_io(side: Literal["input", "output"], value: object) -> dict[str, Any]:
     """Describe an input or output: text as it is, anything else as JSON."""
     if isinstance(value, str):
-        return io_attributes(**{side: value})
+        return io_attributes(value) if side == "input" else io_attributes(output=value)
     if value is None:
         return {}
-    return {f"{side}.value": as_json(value), JSON[side]: "application/json"}
+    text, kind = _PLACES[side]
+    return {text: as_json(value), kind: "application/json"}
 
 
 def tool_request(
@@ -67,11 +71,12 @@ def _tool_message(output: object) -> ToolMessage | None:
 
 def found_documents(documents: Sequence[Any]) -> dict[str, Any]:
     """Describe what a retriever found."""
-    found: dict[str, Any] = retriever_attributes(_document(document) for document in documents)
+    found: dict[str, Any] = retriever_attributes(document_of(document) for document in documents)
     return {**found, **json_io("output", list(documents))}
 
 
-def _document(document: Any) -> Document:
+def document_of(document: Any) -> Document:
+    """Translate a document."""
     metadata = getattr(document, "metadata", None) or {}
     score = next((metadata[key] for key in _SCORES if isinstance(metadata.get(key), int | float)), None)
     return Document(

@@ -149,6 +149,12 @@ def nothing_current():
     return trace.get_current_span() is trace.INVALID_SPAN
 
 
+async def settled():
+    """Let LangChain's own task end the run of a stream of events, which it does after the last event."""
+    while len(RUNS):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _cached_clients():
     """Let go of the clients that LangChain's packages keep for every address, and never close."""
@@ -167,7 +173,7 @@ def lc():
     """The fakes and helpers of this folder."""
     return SimpleNamespace(
         Chat=Chat, Stuck=Stuck, Text=Text, Retriever=Retriever, Tool=Tool, chat=chat, calling=calling, user=user,
-        kind=kind, nothing_current=nothing_current, contexts_for_tasks=sys.version_info >= (3, 11),
+        settled=settled, kind=kind, nothing_current=nothing_current, contexts_for_tasks=sys.version_info >= (3, 11),
     )  # fmt: skip
 
 

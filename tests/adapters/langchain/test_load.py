@@ -10,16 +10,36 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 from langgraph.graph import START, StateGraph
 from opentelemetry.sdk.trace import Span
 
 from lucidic_adapters.langchain._runs import RUNS, Run
 
 
-def _alive(*kinds):
-    """Count the objects of these classes that are still referred to."""
-    gc.collect()
+def _alive(*kinds, collected=True):
+    """Count the objects of these classes that are still there."""
+    if collected:
+        gc.collect()
     return sum(isinstance(item, kinds) for item in gc.get_objects())
+
+
+def test_a_finished_run_needs_no_garbage_collector(lc, config, captured):
+    """What a run was recorded with is freed when the run has ended, not when the collector comes by."""
+    chain = RunnableLambda(str) | lc.chat()
+    chain.invoke("x", config)
+    captured.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        before = _alive(Span, Run, collected=False)
+        chain.invoke("x", config)
+        list(chain.stream("x", config))
+        assert len(captured.spans) > 6
+        captured.clear()
+        assert _alive(Span, Run, collected=False) == before
+    finally:
+        gc.enable()
 
 
 async def test_timed_out_calls_leave_no_object(lc, config, captured):

@@ -177,6 +177,7 @@ async def test_events_of_version_3(lc, config, tree, version_3):
     stream = await lc.chat("a b").astream_events("x", config, version="v3")
     async for _ in stream:
         lc.user("consumer")
+    await lc.settled()
     assert set(tree.kinds_above("in-model")) == {"LLM"}
     assert set(tree.names_above("consumer")) == {None}
 

@@ -7,7 +7,7 @@ import json
 from typing import TypedDict
 
 import pytest
-from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import (
     ChatPromptTemplate,
@@ -88,23 +88,6 @@ def test_scores_of_documents(lc, config, tree, key):
     found = tree.one("RETRIEVER").attributes
     assert found["retrieval.documents.0.document.score"] == 0.25
     assert "retrieval.documents.1.document.score" not in found
-
-
-def test_reranker(lc, config, tree):
-    """What a reranker inside a compressing retriever leaves is the retriever's result, its own input below it."""
-    classic = pytest.importorskip("langchain_classic.retrievers")
-
-    class Best(BaseDocumentCompressor):
-        def compress_documents(self, documents, query, callbacks=None):
-            lc.user("in-reranker")
-            return [Document(documents[0].page_content, metadata={"relevance_score": 0.9})]
-
-    retriever = classic.ContextualCompressionRetriever(base_compressor=Best(), base_retriever=lc.Retriever())
-    retriever.invoke("q", config)
-    outer = next(span for span in tree.of_kind("RETRIEVER") if span.parent is None)
-    assert outer.attributes["retrieval.documents.0.document.score"] == 0.9
-    assert tree.names_above("Retriever") == ["ContextualCompressionRetriever"]
-    assert tree.names_above("in-reranker") == ["ContextualCompressionRetriever"]
 
 
 @dataclasses.dataclass

@@ -46,6 +46,39 @@ async def test_every_key_and_place_in_tasks(lc, config, captured, key):
     assert _sessions(captured) == {"s-1"}
 
 
+ALONE = {
+    "model": (lambda lc: lc.chat(), "x"),
+    "text model": (lambda lc: lc.Text(responses=["a"]), "x"),
+    "retriever": (lambda lc: lc.Retriever(), "x"),
+    "tool": (lambda lc: lc.Tool(), {"key": "k"}),
+}
+
+
+@pytest.mark.parametrize("what", ALONE)
+def test_a_call_of_one_part_alone(lc, config, captured, what):
+    """A model, retriever or tool that is called by itself has the session of its ``configurable`` too."""
+    make, given = ALONE[what]
+    part, config = make(lc), {**config, "configurable": {"thread_id": "t-1"}}
+    part.invoke(given, config)
+    list(part.stream(given, config=config))
+    part.batch([given, given], config)
+    assert _sessions(captured) == {"t-1"}
+    captured.clear()
+    part.invoke(given, {"callbacks": config["callbacks"]})
+    assert _sessions(captured) == {None}
+
+
+@pytest.mark.parametrize("what", ALONE)
+async def test_a_call_of_one_part_alone_in_tasks(lc, config, captured, what):
+    """The same in asynchronous code."""
+    make, given = ALONE[what]
+    part, config = make(lc), {**config, "configurable": {"thread_id": "t-1"}}
+    await part.ainvoke(given, config)
+    assert [_ async for _ in part.astream(given, config=config)]
+    await part.abatch([given, given], config)
+    assert _sessions(captured) == {"t-1"}
+
+
 def test_graph(lc, config, captured):
     """A graph's ``thread_id`` is the session of every span of its turn."""
     graph = (

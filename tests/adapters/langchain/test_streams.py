@@ -143,10 +143,24 @@ async def test_first_token(lc, config, tree, version):
     elif hasattr(lc.Chat, "_iter_v2_events"):
         list(lc.chat("a b c").stream_events("x", config, version="v3"))
         await _consume(await lc.chat("a b c").astream_events("x", config, version="v3"))
+        await lc.settled()
     else:
         pytest.skip("this langchain-core has no stream_events of version 3")
     events = [[event.name for event in span.events] for span in tree.of_kind("LLM")]
     assert events == [["First Token Stream Event"]] * 2
+
+
+async def test_the_answer_of_events_of_version_3(lc, config, tree, version_3):
+    """Events of version 3 that are read to their end give the answer, and the session of the call."""
+    config = {**config, "configurable": {"thread_id": "t-1"}}
+    list(lc.chat("a b c").stream_events("x", config, version="v3"))
+    await _consume(await lc.chat("a b c").astream_events("x", config, version="v3"))
+    await lc.settled()
+    for span in tree.of_kind("LLM"):
+        assert span.attributes["output.value"] == "a b c"
+        assert span.attributes["lucidic.session_id"] == "t-1"
+        assert span.status.is_ok
+        assert "lucidic.stopped_early" not in span.attributes
 
 
 def test_graph_events_of_version_3(lc, config, tree, version_3):
