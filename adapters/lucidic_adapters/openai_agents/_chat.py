@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lucidic.adapterkit import Audio, ContentPart, Message, Reasoning, Text, ToolCall, dumps
-from lucidic_adapters.openai_agents._responses import get, messages_of, parts_of
+from lucidic_adapters.openai_agents._responses import get, item_messages, parts_of
 
 
 def chat_messages(given: object) -> list[Message]:
@@ -17,11 +17,15 @@ def chat_messages(given: object) -> list[Message]:
         return []
     messages: list[Message] = []
     for item in given:
-        if get(item, "role") is None and get(item, "type") is not None:
-            messages += messages_of((item,))
-        else:
-            messages.append(chat_message(item))
+        messages += chat_item_messages(item)
     return messages
+
+
+def chat_item_messages(item: object) -> list[Message]:
+    """Translate one chat message, or one item of the Responses API."""
+    if get(item, "role") is None and get(item, "type") is not None:
+        return item_messages(item)
+    return [chat_message(item)]
 
 
 def chat_message(item: object) -> Message:

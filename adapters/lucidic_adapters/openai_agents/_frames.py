@@ -14,6 +14,10 @@ from typing import Any, Final
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 _DEEPEST: Final = 16
+_NEAR: Final = 6
+_START: Final = "start"
+_MARKED: Final = "mark_as_current"
+"""The method of the SDK's traces and spans that calls processors, and its parameter."""
 
 MODEL_CALL: Final = ("tracing", "model_settings", "handoffs")
 """Parameters of ``Model.get_response`` and ``Model.stream_response``."""
@@ -22,7 +26,6 @@ RUN: Final = ("conversation_id", "session", "run_config")
 TOOL_CALL: Final = ("func_tool", "tool_call")
 GUARDRAIL: Final = ("guardrail",)
 HANDOFF: Final = ("actual_handoff",)
-MARKED: Final = ("mark_as_current",)
 
 
 def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST, anyones: bool = False) -> Mapping[str, Any]:
@@ -38,12 +41,12 @@ def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST, anyones: bool 
     first = names[0]
     while frame is not None and deepest > 0:
         code = frame.f_code
-        if (first in code.co_varnames or first in code.co_cellvars) and (
-            anyones or str(frame.f_globals.get("__name__")).startswith("agents.")
+        if (
+            (first in code.co_varnames or first in code.co_cellvars)
+            and (anyones or str(frame.f_globals.get("__name__")).startswith("agents."))
+            and {*code.co_varnames, *code.co_cellvars}.issuperset(names)
         ):
-            known = {*code.co_varnames, *code.co_cellvars}
-            if known.issuperset(names):
-                return frame.f_locals
+            return frame.f_locals
         frame = frame.f_back
         deepest -= 1
     return _NOTHING
@@ -51,7 +54,15 @@ def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST, anyones: bool 
 
 def is_marked_current() -> bool:
     """Tell whether the span that starts now becomes the SDK's current one; True where it is not told."""
-    return bool(locals_of(MARKED, deepest=6).get("mark_as_current", True))
+    frame = sys._getframe(1).f_back
+    for _ in range(_NEAR):
+        if frame is None:
+            break
+        # By the name first: this is asked for every span, and a code's variables are gathered on each look.
+        if frame.f_code.co_name == _START and _MARKED in frame.f_code.co_varnames:
+            return bool(frame.f_locals.get(_MARKED, True))
+        frame = frame.f_back
+    return True
 
 
 def passing_error() -> BaseException | None:

@@ -50,13 +50,11 @@ class History:
                     heard.messages += messages
                     heard.attributes |= attributes
                     continue
-                del known[position:]
             messages = translate(item)
             attributes = message_attributes(_PREFIX, messages, start=start)
             heard.messages += messages
             heard.attributes |= attributes
-            if len(known) == position:
-                known.append((_kept(item), start, messages, attributes))
+            known[position : position + 1] = [(_kept(item), start, messages, attributes)]
 
 
 _NEVER: Final = object()

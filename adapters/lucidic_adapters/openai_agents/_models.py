@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from lucidic.adapterkit import (
     Message,
-    ToolSchema,
+    ToolCall,
     io_attributes,
     llm_attributes,
     prompt_template_attributes,
     provider_name,
     system_name,
-    tool_schema_attributes,
 )
-from lucidic_adapters.openai_agents._chat import chat_message, chat_messages
+from lucidic_adapters.openai_agents._chat import chat_item_messages, chat_message, chat_messages
 from lucidic_adapters.openai_agents._frames import MODEL_CALL, locals_of
 from lucidic_adapters.openai_agents._history import Heard, History
 from lucidic_adapters.openai_agents._responses import (
     fields_of,
     get,
-    input_messages,
+    item_messages,
+    items_of,
     last_words,
-    messages_of,
     output_messages,
     text_of,
     usage_of,
 )
 from lucidic_adapters.openai_agents._state import Work
+from lucidic_adapters.openai_agents._tools import echoed_tools, offered_tools
 
 
 Attributes = dict[str, Any]
@@ -48,6 +47,7 @@ _NOT_SETTINGS: Final = (
     "preserve_raw_usage",
 )
 _ANSWERS: Final = ("response", "model_response", "result", "step")
+_CALLS: Final = ("function_call", "custom_tool_call")
 _REASONS: Final = {"max_output_tokens": "length"}
 
 
@@ -70,9 +70,9 @@ def response(work: Work, data: Any) -> Attributes:
         said,
         model=answer.get("model"),
         parameters=_settings_of(frame) if given_answer is None else _echoed_settings(answer, frame),
-        usage=answer.get("usage") or get(data, "usage"),
-        finish_reason=_finish_of(given_answer),
-        tools=_tools_of(frame) or _echoed_tools(answer),
+        usage=answer.get("usage") or getattr(data, "usage", None),
+        finish_reason=_finish_of(answer) if given_answer is not None else None,
+        tools=offered_tools(frame) or echoed_tools(answer),
     )
     prompt = answer.get("prompt")
     if prompt is not None and get(prompt, "id"):
@@ -82,7 +82,7 @@ def response(work: Work, data: Any) -> Attributes:
             variables=dict(variables) if variables else None,
             version=get(prompt, "version"),
         )
-    found["openai_agents.response_id"] = answer.get("id") or get(data, "_response_id")
+    found["openai_agents.response_id"] = answer.get("id") or getattr(data, "_response_id", None)
     found["openai_agents.previous_response_id"] = answer.get("previous_response_id")
     return found
 
@@ -96,7 +96,7 @@ def generation(work: Work, data: Any) -> Attributes:
     if given and (isinstance(given, str) or not isinstance(given, Iterable)):
         heard.add(chat_messages(given))
     elif given:
-        _history_of(work).read(heard, given, _one_chat_message)
+        _history_of(work).read(heard, given, chat_item_messages)
     elif shown:
         heard = _heard(work, frame.get("input"), frame.get("system_instructions"))
     said, streamed = _generated(get(data, "output"))
@@ -114,7 +114,7 @@ def generation(work: Work, data: Any) -> Attributes:
         parameters=_with_schema({**parameters}, frame) if shown else {**parameters},
         usage=get(completion, "usage") or get(data, "usage") or get(made, "usage"),
         finish_reason=_finish_of(streamed or made) if streamed or made else _chat_finish(completion),
-        tools=_tools_of(frame),
+        tools=offered_tools(frame),
     )
 
 
@@ -177,17 +177,23 @@ def _call(
     found |= tools
     if heard.messages and said:
         last = heard.messages[-1]
-        found |= io_attributes(input=text_of((last,)) or words or last, output=answer or said[0].tool_calls)
+        asked_for = [_call_as_json(call) for call in said[0].tool_calls]
+        found |= io_attributes(input=text_of((last,)) or words or last, output=answer or asked_for)
     return found
+
+
+def _call_as_json(call: ToolCall) -> dict[str, Any]:
+    return {
+        "id": call.id,
+        "name": call.name,
+        "arguments": call.arguments,
+        "reasoning_signature": call.reasoning_signature,
+    }
 
 
 def _heard(work: Work, given: object, instructions: object) -> Heard:
     heard = Heard()
-    heard.add(input_messages(None, instructions))
-    if isinstance(given, str):
-        heard.add([Message("user", given)])
-    elif isinstance(given, Iterable):
-        _history_of(work).read(heard, given, _one_message)
+    _history_of(work).read(heard, items_of(given, instructions), item_messages)
     return heard
 
 
@@ -196,14 +202,6 @@ def _history_of(work: Work) -> History:
     if run.history is None:
         run.history = History()
     return run.history
-
-
-def _one_message(item: object) -> list[Message]:
-    return messages_of((item,))
-
-
-def _one_chat_message(item: object) -> list[Message]:
-    return chat_messages((item,))
 
 
 def _shows_data(work: Work, frame: Mapping[str, Any]) -> bool:
@@ -246,59 +244,6 @@ def _with_schema(parameters: dict[str, Any], frame: Mapping[str, Any]) -> dict[s
         "json_schema": {"name": schema.name(), "schema": schema.json_schema()},
     }
     return parameters
-
-
-def _tools_of(frame: Mapping[str, Any]) -> Attributes:
-    """Describe the tools and handoffs that were offered; nothing where the provider runs one of them."""
-    offered = [*(frame.get("tools") or ()), *(frame.get("handoffs") or ())]
-    if not all(hasattr(tool, "params_json_schema") or hasattr(tool, "tool_name") for tool in offered):
-        return {}
-    return _described(tuple(_OfferedTool(tool) for tool in offered))
-
-
-class _OfferedTool:
-    """A tool as the key of a cache: the same object with the same description is the same tool."""
-
-    __slots__ = ("description", "name", "schema")
-
-    def __init__(self, tool: object) -> None:
-        name = getattr(tool, "tool_name", None)
-        self.name = str(name or getattr(tool, "name", ""))
-        self.description = getattr(tool, "tool_description" if name else "description", None)
-        self.schema = getattr(tool, "input_json_schema" if name else "params_json_schema", None)
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _OfferedTool)
-            and self.schema is other.schema
-            and (self.name, self.description) == (other.name, other.description)
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.description, id(self.schema)))
-
-
-@lru_cache(maxsize=64)
-def _described(tools: tuple[_OfferedTool, ...]) -> Attributes:
-    """Describe tools once: an agent offers the same ones in every call, and their schemas are long."""
-    return tool_schema_attributes(ToolSchema(tool.name, tool.description, tool.schema) for tool in tools)
-
-
-def _echoed_tools(answer: object) -> Attributes:
-    """Describe the tools that a response repeats; those that the provider runs have a type for a name."""
-    found = []
-    for tool in get(answer, "tools") or ():
-        if get(tool, "type") == "function":
-            found.append(
-                ToolSchema(str(get(tool, "name")), get(tool, "description"), get(tool, "parameters"))
-            )
-        else:
-            dump = getattr(tool, "model_dump", None)
-            fields = dump(exclude_none=True, warnings=False) if callable(dump) else dict(tool)
-            label = get(tool, "server_label")
-            name = f"{get(tool, 'type')}.{label}" if label else get(tool, "name") or get(tool, "type")
-            found.append(ToolSchema(str(name), get(tool, "description"), {"hosted_tool": fields}))
-    return tool_schema_attributes(found)
 
 
 def _generated(output: object) -> tuple[list[Message], object]:
@@ -344,7 +289,6 @@ def _finish_of(answer: object) -> str | None:
         return _REASONS.get(str(reason), str(reason))
     if status not in (None, "completed"):
         return str(status)
-    kinds = {get(item, "type") for item in get(answer, "output") or ()}
-    if kinds & {"function_call", "custom_tool_call"}:
+    if any(get(item, "type") in _CALLS for item in get(answer, "output") or ()):
         return "tool_calls"
     return "stop" if answer is not None else None

@@ -54,18 +54,20 @@ def fields_of(item: object) -> Mapping[str, Any]:
     return {**held, **more} if more else held
 
 
+def items_of(given: object, instructions: object = None) -> list[object]:
+    """Return the items of a request: instructions first, then the input, either of which may be a text."""
+    items: list[object] = []
+    for role, part in (("system", instructions), ("user", given)):
+        if isinstance(part, str):
+            items.append({"role": role, "content": part})
+        elif isinstance(part, Iterable):
+            items += part
+    return items
+
+
 def input_messages(given: object, instructions: object = None) -> list[Message]:
-    """Return the messages of a request: instructions first, then each item of the input."""
-    messages: list[Message] = []
-    if isinstance(instructions, str):
-        messages.append(Message("system", instructions))
-    elif isinstance(instructions, Iterable):
-        messages += messages_of(instructions)
-    if isinstance(given, str):
-        messages.append(Message("user", given))
-    elif isinstance(given, Iterable):
-        messages += messages_of(given)
-    return messages
+    """Return the messages of a request."""
+    return messages_of(items_of(given, instructions))
 
 
 def output_messages(items: object) -> list[Message]:
@@ -75,38 +77,40 @@ def output_messages(items: object) -> list[Message]:
     parts: list[ContentPart] = []
     calls: list[ToolCall] = []
     others: list[Message] = []
-    for item in items:
-        for message in messages_of((item,)):
-            if message.role != "assistant":
-                others.append(message)
-                continue
-            calls += message.tool_calls
-            if isinstance(message.content, str):
-                parts.append(Text(message.content))
-            elif message.content:
-                parts += message.content
+    for message in messages_of(items):
+        if message.role != "assistant":
+            others.append(message)
+            continue
+        calls += message.tool_calls
+        if isinstance(message.content, str):
+            parts.append(Text(message.content))
+        elif message.content:
+            parts += message.content
     first = [Message("assistant", parts, calls)] if parts or calls else []
     return first + others
 
 
 def messages_of(items: Iterable[object]) -> list[Message]:
-    """Translate items one by one; what is not known is kept as JSON, never dropped."""
+    """Translate items one by one."""
     messages: list[Message] = []
     for item in items:
-        kind = get(item, "type")
-        if kind is None or kind == "message":
-            messages.append(_message(item))
-            continue
-        translate = _ITEMS.get(kind)
-        if translate is not None:
-            messages += translate(item)
-        elif str(kind).endswith(_RESULT_ENDINGS):
-            messages += _result(item)
-        elif str(kind).endswith("_call"):
-            messages.append(Message("assistant", tool_calls=[_hosted(item)]))
-        else:
-            messages.append(Message(_role(get(item, "role")) or "assistant", _whole(item)))
+        messages += item_messages(item)
     return messages
+
+
+def item_messages(item: object) -> list[Message]:
+    """Translate one item; what is not known is kept as JSON, never dropped."""
+    kind = get(item, "type")
+    if kind is None or kind == "message":
+        return [_message(item)]
+    translate = _ITEMS.get(kind)
+    if translate is not None:
+        return translate(item)
+    if str(kind).endswith(_RESULT_ENDINGS):
+        return _result(item)
+    if str(kind).endswith("_call"):
+        return [Message("assistant", tool_calls=[_hosted(item)])]
+    return [Message(_role(get(item, "role")) or "assistant", _whole(item))]
 
 
 def text_of(messages: Iterable[Message]) -> str | None:
@@ -170,6 +174,7 @@ def parts_of(content: object) -> str | list[ContentPart] | None:
 
 
 def _message(item: object) -> Message:
+    item = fields_of(item) or item
     return Message(_role(get(item, "role")) or "user", parts_of(get(item, "content")))
 
 
@@ -219,6 +224,7 @@ def _refusal_part(part: object) -> ContentPart | None:
 
 
 def _function_call(item: object) -> list[Message]:
+    item = fields_of(item) or item
     name = get(item, "name") or ""
     space = get(item, "namespace")
     arguments = get(item, "arguments", get(item, "input"))

@@ -25,6 +25,7 @@ from lucidic_adapters.openai_agents._responses import (
     text_of,
 )
 from lucidic_adapters.openai_agents._state import Work
+from lucidic_adapters.openai_agents._tools import running_tool
 
 
 TASK: Final = "task"
@@ -102,9 +103,9 @@ def _graph(name: str, parent: Work | None) -> Attributes:
 
 def _agent(work: Work, data: Any) -> Attributes:
     found: Attributes = {
-        "openai_agents.agent.tools": list(get(data, "tools") or ()) or None,
-        "openai_agents.agent.handoffs": list(get(data, "handoffs") or ()) or None,
-        "openai_agents.agent.output_type": get(data, "output_type"),
+        "openai_agents.agent.tools": list(getattr(data, "tools", None) or ()) or None,
+        "openai_agents.agent.handoffs": list(getattr(data, "handoffs", None) or ()) or None,
+        "openai_agents.agent.output_type": getattr(data, "output_type", None),
     }
     if work.flow.include_data:
         found |= io_attributes(input=work.words, output=work.answer)
@@ -125,16 +126,12 @@ def _used(data: object) -> Attributes:
 
 def _function(_work: Work, data: Any) -> Attributes:
     frame = locals_of(TOOL_CALL)
-    tool, call = frame.get("func_tool"), frame.get("tool_call")
-    found = tool_attributes(
-        str(get(data, "name")),
-        description=get(tool, "description"),
-        arguments=get(data, "input"),
-        id=get(call, "call_id"),
-        json_schema=get(tool, "params_json_schema"),
-    )
-    found |= arguments_as_input(get(data, "input")) | io_attributes(output=get(data, "output"))
-    if mcp := get(data, "mcp_data"):
+    name = str(data.name)
+    arguments, result = getattr(data, "input", None), getattr(data, "output", None)
+    found = running_tool(name, frame.get("func_tool"))
+    found |= tool_attributes(name, arguments=arguments, id=get(frame.get("tool_call"), "call_id"))
+    found |= arguments_as_input(arguments) | io_attributes(output=result)
+    if mcp := getattr(data, "mcp_data", None):
         found["openai_agents.mcp.server"] = get(mcp, "server")
     return found
 

@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 
 from lucidic.adapterkit import Audio, Document, Image, Message, Reasoning, Text, message_attributes
 from lucidic_adapters.openai_agents._chat import chat_messages
-from lucidic_adapters.openai_agents._models import _echoed_tools, _finish_of
+from lucidic_adapters.openai_agents._models import _finish_of
 from lucidic_adapters.openai_agents._responses import input_messages, messages_of, output_messages
+from lucidic_adapters.openai_agents._tools import echoed_tools
 
 
 HOSTED = [
@@ -211,5 +212,5 @@ def test_hosted_tools_are_offered_without_gaps():
         {"type": "function", "name": "f", "description": "F.", "parameters": {"type": "object"}},
         {"type": "mcp", "server_label": "docs"},
     ]
-    found = _echoed_tools({"tools": tools})
+    found = echoed_tools({"tools": tools})
     assert ["web_search_preview", "f", "mcp.docs"] == [found[f"llm.tools.{n}.tool.name"] for n in range(3)]
