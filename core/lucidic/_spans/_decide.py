@@ -23,6 +23,8 @@ def decide(
 ) -> tuple[Decision, Ambient]:
     """Decide the session of a span that would start in ``context`` below ``parent``."""
     around = _binding.ambient(context)
+    if parent is not None and parent.astray and handler_id is None:
+        return Decision(session_id=None), around
     inherited = None if parent is None or framework or handler_id is not None else parent.session_id
     if inherited is not None and around.session_id in (None, inherited):
         # What most spans are; every rule of the table gives the same id here.

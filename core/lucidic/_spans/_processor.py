@@ -14,7 +14,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status
 from typing_extensions import override
 
-from lucidic import _binding
+from lucidic import _binding, _bound
+from lucidic._binding import Ambient
+from lucidic._bound import Binding, Holder
 from lucidic._guard import swallow
 from lucidic._ids import UNKNOWN, framework_id
 from lucidic._spans import _attributes as keys
@@ -25,6 +27,7 @@ from lucidic._spans._put import plain
 from lucidic._spans._roots import mark_local_root, tell_root, with_what_was_told
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
 from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
+from lucidic._suspended import holder_here, runs_here
 
 
 PLAN_KEY: Final = "lucidic.plan"
@@ -49,9 +52,9 @@ class Recorder(Protocol):
 
 
 class Plan:
-    """The decision that our own tracer made before it started a span."""
+    """The decision that was made about a span; by our own tracer, before it started."""
 
-    __slots__ = ("decision", "keyed", "parent", "provisional", "stamped", "trace_state")
+    __slots__ = ("around", "astray", "decision", "holder", "parent", "provisional", "stamped", "trace_state")
 
     def __init__(
         self,
@@ -59,18 +62,22 @@ class Plan:
         *,
         parent: SpanState | None,
         trace_state: TraceState | None,
-        keyed: str | None,
+        around: Ambient,
         stamped: bool = False,
         provisional: bool = False,
+        astray: bool = False,
+        holder: Holder | None = None,
     ) -> None:
         self.decision = decision
+        self.astray = astray
+        self.holder = holder
         self.stamped = stamped
         """The span was started with its session attributes; that is cheaper than setting them after."""
         self.provisional = provisional
         """The span may never end, on purpose; it is not announced and not swept up."""
         self.parent = parent
         self.trace_state = trace_state
-        self.keyed = keyed
+        self.around = around
 
 
 class StampProcessor(SpanProcessor):
@@ -154,38 +161,64 @@ class StampProcessor(SpanProcessor):
         self._open = WeakValueDictionary()
 
     def _plan_foreign(self, span: Span, context: Context) -> Plan:
-        parent = current_state(context)
+        parent = enclosing = current_state(context)
         if parent is not None and not _same_trace(parent, span):
-            parent = None
-        decision, around = decide(
+            parent = enclosing = None
+        here = context is otel_context.get_current()
+        decision, around = self._decide(span, context, parent)
+        if here and (around.generator is not None or _binding.has_left_a_span(context)):
+            # OpenTelemetry took the current span for the parent; a suspended generator may have left it current.
+            meant = _binding.cleaned()
+            if (enclosing := current_state(meant)) is not parent:
+                decision, around = self._decide(span, meant, enclosing)
+        trace_state = None if parent is None else parent.trace
+        session_id = decision.session_id
+        astray = parent is not None and parent.astray
+        if trace_state is not None and trace_state.session_id not in (None, session_id):
+            # The parent is given and cannot be changed here: one trace keeps one session.
+            if enclosing is not parent or _is_of_suspended(parent):
+                astray = True
+            elif session_id is not None:
+                decision = Decision(
+                    session_id=trace_state.session_id, source="parent", unused=decision.unused
+                )
+        if astray:
+            decision = Decision(session_id=None, unused=decision.unused)
+        left = context.get(_bound.LEFT_KEY)
+        if span.parent is None and isinstance(left, SpanContext):
+            span.add_link(left, {"lucidic.link": "left_session"})
+        by_others = decision.source == "bound" and around.binding is None
+        return Plan(
+            decision,
+            parent=parent,
+            trace_state=trace_state,
+            around=around,
+            astray=astray,
+            holder=holder_here() if by_others else None,
+        )
+
+    def _decide(self, span: Span, context: Context, parent: SpanState | None) -> tuple[Decision, Ambient]:
+        return decide(
             context,
             parent,
             init_ids=self._init_ids,
             framework=_explicit_id(span),
             session_from=self._session_from(),
         )
-        trace_state = None if parent is None else parent.trace
-        session_id = decision.session_id
-        if (
-            trace_state is not None
-            and session_id is not None
-            and trace_state.session_id not in (None, session_id)
-        ):
-            # The parent is given and cannot be changed here: one trace keeps one session.
-            decision = Decision(session_id=trace_state.session_id, source="parent", unused=decision.unused)
-        left = context.get(_binding.LEFT_KEY)
-        if span.parent is None and isinstance(left, SpanContext):
-            span.add_link(left, {"lucidic.link": "left_session"})
-        return Plan(decision, parent=parent, trace_state=trace_state, keyed=around.keyed)
 
     def _stamp(self, span: Span, plan: Plan, context: Context) -> None:
         decision = plan.decision
-        session_id = decision.session_id
+        session_id, around = decision.session_id, plan.around
         trace_state = plan.trace_state or TraceState()
+        keyed = session_id or around.keyed if plan.stamped else around.keyed
         state = SpanState(
-            span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed
+            span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=keyed
         )
-        state.provisional = plan.provisional
+        state.provisional, state.astray, state.holder = plan.provisional, plan.astray, plan.holder
+        if around.generator is not None:
+            state.generator = around.generator
+        elif plan.parent is not None:
+            state.generator = plan.parent.generator
         remember(span, state)
         self._open[span.context.span_id] = state
         if plan.parent is None:
@@ -193,7 +226,7 @@ class StampProcessor(SpanProcessor):
         if not plan.stamped:
             own = plain(span.attributes)
             kind = own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
-            if attributes := session_attributes(decision, kind, own, context):
+            if attributes := session_attributes(decision, kind, own, context, plan.around.generator):
                 span.set_attributes(attributes)
         if session_id is None:
             return
@@ -204,7 +237,11 @@ class StampProcessor(SpanProcessor):
 
 
 def session_attributes(
-    decision: Decision, kind: object, own: Mapping[str, Any], context: Context
+    decision: Decision,
+    kind: object,
+    own: Mapping[str, Any],
+    context: Context,
+    generator: Binding | None = None,
 ) -> dict[str, Any]:
     """Return what a span gets at its start: the ids, and what blocks set.
 
@@ -213,11 +250,12 @@ def session_attributes(
         kind: The span's OpenInference kind.
         own: What the span says itself; it is nearer and counts.
         context: The context in which the span starts.
+        generator: The block of the generator in which it starts, where the context has another one's.
 
     """
     attributes: dict[str, Any] = {}
     for name in _MODEL_CALL_ATTRIBUTES if kind == "LLM" else _CONTEXT_ATTRIBUTES:
-        if name not in own and (value := _binding.attribute(name, context)) is not None:
+        if name not in own and (value := _binding.attribute(name, context, generator)) is not None:
             attributes[name] = value
     for unused in decision.unused:
         attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
@@ -236,6 +274,13 @@ def source_of(decision: Decision) -> str:
 def _same_trace(parent: SpanState, span: Span) -> bool:
     context = parent.span.get_span_context()
     return context is not None and context.trace_id == span.context.trace_id
+
+
+def _is_of_suspended(state: SpanState | None) -> bool:
+    """Tell whether a span's session was named by a block of others in a generator that does not run here."""
+    while state is not None and state.holder is None:
+        state = state.parent
+    return state is not None and state.holder is not None and not runs_here(state.holder)
 
 
 def _explicit_id(span: Span) -> tuple[FrameworkID, ...]:

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span
 
 
 if TYPE_CHECKING:
+    from lucidic._bound import Binding, Holder
     from lucidic._spans._privacy import Privacy
 
 _STATE: Final = "_lucidic_state"
@@ -30,6 +31,9 @@ class SpanState:
 
     __slots__ = (
         "__weakref__",
+        "astray",
+        "generator",
+        "holder",
         "keyed",
         "masked",
         "parent",
@@ -57,6 +61,15 @@ class SpanState:
         self.trace = trace_state
         self.keyed = keyed
         """OpenInference's session key where the span started: a later one is an inner block's."""
+        self.astray = False
+        """OpenTelemetry put it below a span of another session, which a suspended generator left current.
+
+        Neither that session nor another one is right: one trace, one session. So it has none, nor what is below it.
+        """
+        self.generator: Binding | None = None
+        """The block of the generator that it runs in, where the context had that of another one."""
+        self.holder: Holder | None = None
+        """The generator that it started in, where a block of others named its session."""
         self.provisional = False
         """The framework may drop the span without ending it."""
         self.masked: set[object] = set()

@@ -13,7 +13,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 
-from lucidic import _binding
+from lucidic import _binding, _bound
 from lucidic._guard import guarded
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
@@ -137,7 +137,7 @@ class LiveSpan:
         ids = dict.fromkeys(keys.SESSION_KEYS, session_id)
         self._kept.update(ids)
         self.set({keys.SESSION_SOURCE: (given or {}).get(keys.SESSION_SOURCE), **ids})
-        self.context = Context({**self.context, _binding.SESSION_KEY: session_id})
+        self.context = Context({**self.context, _bound.SESSION_KEY: session_id})
 
     def end(
         self,
@@ -252,7 +252,7 @@ class AdapterTracer:
         values: dict[str, Any] = dict(base)
         if isinstance(parent, LiveSpan):
             above: LiveSpan | None = parent
-            values[_binding.SPAN_KEY] = parent.span
+            values[_bound.SPAN_KEY] = parent.span
             state = parent.state
         else:
             above = None
@@ -267,18 +267,18 @@ class AdapterTracer:
         )
         link_list = [Link(link) for link in links]
         if _must_split(state, decision.session_id):
-            link_list.append(_left(values[_binding.SPAN_KEY].get_span_context()))
-            values[_binding.SPAN_KEY] = trace.INVALID_SPAN
+            link_list.append(_left(values[_bound.SPAN_KEY].get_span_context()))
+            values[_bound.SPAN_KEY] = trace.INVALID_SPAN
             state = above = None
-        elif isinstance(left := values.get(_binding.LEFT_KEY), SpanContext) and left.is_valid:
-            span_here = values.get(_binding.SPAN_KEY)
+        elif isinstance(left := values.get(_bound.LEFT_KEY), SpanContext) and left.is_valid:
+            span_here = values.get(_bound.SPAN_KEY)
             if span_here is None or not span_here.get_span_context().is_valid:
                 link_list.append(_left(left))
         values[PLAN_KEY] = Plan(
             decision,
             parent=state,
             trace_state=None if state is None else state.trace,
-            keyed=decision.session_id or around.keyed,
+            around=around,
             stamped=True,
             provisional=provisional,
         )
@@ -300,7 +300,8 @@ class AdapterTracer:
             {} if not attributes else {key: value for key, value in attributes.items() if value is not None}
         )
         start_in = Context(values)
-        essential = {KIND: kind, **session_attributes(decision, kind, given, start_in)}
+        generator = values[PLAN_KEY].around.generator
+        essential = {KIND: kind, **session_attributes(decision, kind, given, start_in, generator)}
         privacy = self._privacy()
         if privacy.active:
             essential, given = privacy.attributes(essential), privacy.attributes(given)
@@ -313,12 +314,12 @@ class AdapterTracer:
             start_time=start_time,
         )
         del values[PLAN_KEY]
-        values.pop(_binding.LEFT_KEY, None)
-        values[_binding.SPAN_KEY] = span
+        values.pop(_bound.LEFT_KEY, None)
+        values[_bound.SPAN_KEY] = span
         if decision.session_id is None:
-            values.pop(_binding.SESSION_KEY, None)
+            values.pop(_bound.SESSION_KEY, None)
         else:
-            values[_binding.SESSION_KEY] = decision.session_id
+            values[_bound.SESSION_KEY] = decision.session_id
         live = LiveSpan(span, Context(values), privacy, above, essential)
         if privacy.active and live.state is not None:
             live.state.privacy = privacy
@@ -347,12 +348,12 @@ def _pass_over_stale_span(values: dict[str, Any]) -> SpanState | None:
     Only where an open span above it is known; a task that outlives its parent keeps it. Returns the state of the
     span that is current then.
     """
-    step = state = state_of(values.get(_binding.SPAN_KEY))
+    step = state = state_of(values.get(_bound.SPAN_KEY))
     while step is not None and not is_open(step.span):
         step = step.parent
     if step is None or step is state:
         return state
-    values[_binding.SPAN_KEY] = step.span
+    values[_bound.SPAN_KEY] = step.span
     return step
 
 
