@@ -126,22 +126,35 @@ def clear_active_session() -> None:
 
     Inside a block, and where only an ``init()`` elsewhere would count, nothing is bound from here on.
     """
-    bound = _binding.top()
+    bound = _binding.to_clear()
     if bound is None or not bound.manual:
         if _binding.ambient().session_id is not None or runtime().lifecycle.init_ids():
             bind_here(None, manual=True)
         return
-    _binding.drop(bound)
+    _binding.clear(bound)
     if _binding.top() is None and runtime().lifecycle.init_ids():
         bind_here(None, manual=True)
+
+
+def block_of_generator() -> SessionScope | None:
+    """Return a block for a run that goes on in tasks of its own, if it begins in a generator that holds one.
+
+    A task inherits what its context says, and after a ``yield`` that may be another generator's session, or none.
+    ``None``: the context says what is true, as nearly always.
+    """
+    if not _binding.of_another_generator():
+        return None
+    session_id = _binding.ambient().session_id
+    return Scope(lambda: Entering(str(session_id), session_id))
 
 
 def current_session_id() -> str | None:
     """Return the session that a span started here and now would get, or ``None``."""
     run = runtime()
+    context = _binding.cleaned()
     decision, _ = decide(
-        None,
-        current_state(),
+        context,
+        current_state(context),
         init_ids=run.lifecycle.init_ids,
         session_from=run.settings.session_from,
     )

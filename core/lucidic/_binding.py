@@ -9,103 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import baggage, trace
+from opentelemetry import baggage
 from opentelemetry import context as otel_context
-from opentelemetry.context import Context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.trace import Span, SpanContext
 
-from lucidic import _cells
+from lucidic import _cells, _suspended
+from lucidic._bound import (
+    ABSENT,
+    BINDING_KEY,
+    LEFT_KEY,
+    SESSION_KEY,
+    SPAN_KEY,
+    Ambient,
+    Binding,
+    made_of,
+    without,
+)
 from lucidic._cells import held_by_cells
+from lucidic._spans._state import state_of
+from lucidic._suspended import NOBODY, context_of_generator, is_ours, of_running_code
+from lucidic._suspended import held as held_by_generators
 
 
 if TYPE_CHECKING:
     from lucidic._spans._state import SpanState
 
-SESSION_KEY: Final = "session.id"
-"""OpenInference's context key for the session; the same text as its span attribute."""
-BINDING_KEY: Final = "lucidic.binding"
-LEFT_KEY: Final = "lucidic.left_span"
-"""Context key of the span that a block of another session left, for a link."""
-SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
-"""OpenTelemetry's own key for the current span; it has a random part, so it is read, not spelled."""
-_ABSENT: Final = object()
-
-
-class Binding:
-    """A session bound to a context. Immutable but for ``closed``."""
-
-    __slots__ = (
-        "_token", "attached", "before", "closed", "has_attributes", "made_in", "manual", "neutral", "outer",
-        "previous", "scope", "session_id", "values",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        session_id: str | None,
-        *,
-        previous: Binding | None,
-        made_in: SpanState | None,
-        scope: object = None,
-        manual: bool = False,
-        neutral: bool = False,
-        owned: bool = True,
-    ) -> None:
-        self.session_id = session_id
-        """``None``: an explicit "no session here", unless the binding is neutral."""
-        self.previous = previous
-        self.made_in = made_in
-        """The span that was current when the binding was made: tells inner blocks from outer ones."""
-        self.scope = scope
-        self.manual = manual
-        self.neutral = neutral
-        """It sets other keys only (``using_attributes(user_id=…)``); the session is that of ``previous``."""
-        self.closed = False
-        self.values: Mapping[str, object] = {}
-        """The keys that it set in OpenTelemetry's context."""
-        self.has_attributes: bool = previous is not None and previous.has_attributes
-        """It or one before it set more than the session; most do not, and spans need not look."""
-        self.before: Mapping[str, object] = {}
-        """What these keys were before."""
-        self.outer: Context | None = None
-        self.attached: Context | None = None
-        self._token = _home.set(None) if owned else None
-
-    @property
-    def keyed_before(self) -> object:
-        """OpenInference's session key before: tells a restored older context from a newer block."""
-        return self.before.get(SESSION_KEY)
-
-    def is_owned_here(self) -> bool:
-        """Tell whether the current context is the very one in which the binding was made.
-
-        A token can only be reset in the context that made it; Python shows a context's identity in no
-        other way. Task and thread are no substitute: both run several contexts.
-        """
-        if self._token is None:
-            return False
-        try:
-            _home.reset(self._token)
-        except (ValueError, RuntimeError):  # RuntimeError: a signal handler asks in the middle of this
-            return False
-        self._token = _home.set(None)
-        return True
-
-    def own(self) -> None:
-        """Make the current context the one that is taken for the binding's own."""
-        self._token = _home.set(None)
-
-    def is_dead_here(self) -> bool:
-        """A closed binding is dead in the context that made it, and alive in those that inherited it."""
-        return self.closed and self.is_owned_here()
-
-    def forget_before(self) -> None:
-        """Let go of everything older, so that a long chain does not grow for ever."""
-        self.previous = self.outer = None
-        self.before = {}
-
-
-_home: ContextVar[None] = ContextVar("lucidic_home")
+_ABANDONED_KEY: Final = "lucidic.abandoned_span"
+"""Context key of the span that was current when its session was cleared: it encloses nothing from then on."""
 _current: ContextVar[Binding | None] = ContextVar("lucidic_binding", default=None)
 
 
@@ -121,29 +54,6 @@ def _effective(binding: Binding | None) -> Binding | None:
     return binding
 
 
-def _is_inside(inner: Binding, outer: Binding | None) -> bool:
-    step: Binding | None = inner
-    while step is not None:
-        if step is outer:
-            return True
-        step = step.previous
-    return outer is None
-
-
-class Ambient(NamedTuple):
-    """The session that the current context gives a span, and the evidence for it."""
-
-    session_id: str | None
-    binding: Binding | None
-    """Ours, or ``None`` where the id comes from OpenInference's block or from baggage."""
-    keyed: str | None
-    """The value of OpenInference's key in the context that was read."""
-
-    @property
-    def explicitly_none(self) -> bool:
-        return self.binding is not None and self.binding.session_id is None
-
-
 def ambient(context: Context | None = None) -> Ambient:
     """Read the binding that holds in ``context`` (default: the current one), the innermost first."""
     held = _settle()
@@ -151,12 +61,7 @@ def ambient(context: Context | None = None) -> Ambient:
         context = otel_context.get_current()
     keyed_raw = context.get(SESSION_KEY)
     raw = context.get(BINDING_KEY)
-    if (
-        held is not None
-        and held is raw
-        and keyed_raw == held.session_id
-        and not (held.neutral or held.closed)
-    ):
+    if held is not None and held is raw and keyed_raw == held.session_id and in_force(held):
         return Ambient(held.session_id, held, held.session_id)  # a block's own context: what most spans see
     keyed = keyed_raw if isinstance(keyed_raw, str) and keyed_raw else None
     carried = raw if isinstance(raw, Binding) else None
@@ -167,9 +72,15 @@ def ambient(context: Context | None = None) -> Ambient:
             if keyed == ended:
                 keyed = None  # the block that wrote this key was closed elsewhere
         carried = carried.previous
-    binding = _effective(held)
-    if carried is not None and not (binding is not None and _is_inside(binding, carried)):
+    binding = mine = _effective(held)
+    if carried is not None and not (mine is not None and mine.is_inside(carried)):
         binding = carried
+    if held_by_generators or (binding is not None and binding.contested):  # hardly ever
+        here = binding is mine or context is otel_context.get_current()
+        if here and (running := of_running_code(binding)) is not None and running is not binding:
+            if keyed is not None and not is_ours(keyed, running, binding, context):
+                running = NOBODY
+            return Ambient(running.session_id, running, None, running)
     if keyed is not None and _is_foreign_block(keyed, binding, raw):
         return Ambient(keyed, None, keyed)
     if binding is not None:
@@ -182,16 +93,36 @@ def ambient(context: Context | None = None) -> Ambient:
     return Ambient(None, None, None)
 
 
-def cleaned(context: Context | None = None) -> Context:
-    """Return the context (default: the current one) without what was closed elsewhere and is dead here.
+def _running_elsewhere(context: Context, held: Binding | None) -> Binding | None:
+    """Return the binding of the running code if it is not the context's."""
+    if not held_by_generators and (held is None or not held.contested):
+        return None
+    raw, binding = context.get(BINDING_KEY), _effective(held)
+    carried = _effective(raw) if isinstance(raw, Binding) else None
+    if carried is not None and not (binding is not None and binding.is_inside(carried)):
+        binding = carried
+    running = of_running_code(binding)
+    return None if running is binding else running
 
-    A span's children run in what is made of it, in contexts where nobody can tell any more.
+
+def cleaned(context: Context | None = None) -> Context:
+    """Return the context (default: the current one) without what is not in force for the running code.
+
+    That is what was closed elsewhere and is dead here, and what a suspended generator has left: its block, and the
+    span that it holds open. A span's children run in what is made of it, in contexts where nobody can tell any more.
     """
-    _settle()
+    held = _settle()
     if context is None:
-        return otel_context.get_current()
+        context = otel_context.get_current()
+        running = _running_elsewhere(context, held)
+        if running is not None and not context.get(_SUPPRESS_INSTRUMENTATION_KEY):
+            return context if _has_begun(running, context) else context_of_generator(running, held, context)
+        abandoned = context.get(_ABANDONED_KEY)
+        if abandoned is not None and context.get(SPAN_KEY) is abandoned:
+            return made_of({**context, SPAN_KEY: ABSENT})
+        return context
     while isinstance(dead := context.get(BINDING_KEY), Binding) and dead.is_dead_here():
-        context = _without(context, dead)
+        context = without(context, dead)
     return context
 
 
@@ -210,7 +141,8 @@ def bind(
     session_id: str | None,
     *,
     made_in: SpanState | None,
-    split: bool = False,
+    inside: Span | None = None,
+    left: SpanContext | None = None,
     scope: object = None,
     manual: bool = False,
     neutral: bool = False,
@@ -221,9 +153,9 @@ def bind(
 
     Args:
         session_id: The id; ``None`` binds "no session here".
-        made_in: State of the span that is current now.
-        split: Leave the current span, because its trace belongs to another session; what starts
-            inside becomes a trace of its own, linked to it.
+        made_in: State of the span that encloses it.
+        inside: The span that is current inside; default the one that is current now. An invalid one begins a trace.
+        left: The span to which that trace is linked.
         scope: The scope object that will close the binding.
         manual: Made by ``set_active_session``, ``init`` and the like, which no block closes.
         neutral: Set ``values`` only and leave the session as it is.
@@ -241,17 +173,22 @@ def bind(
         neutral=neutral,
         owned=owned,
     )
+    if owned:
+        _suspended.hold(binding)
     new: dict[str, object] = {**(values or {}), BINDING_KEY: binding}
     if not neutral:
-        new[SESSION_KEY] = _ABSENT if session_id is None else session_id
-    if split and SPAN_KEY not in new:
-        new[LEFT_KEY] = trace.get_current_span(current).get_span_context()
-        new[SPAN_KEY] = trace.INVALID_SPAN
+        new[SESSION_KEY] = ABSENT if session_id is None else session_id
+    if inside is not None:
+        new[SPAN_KEY] = inside
+        # Not where a suspended generator holds that span: its consumer does not leave it.
+        new[LEFT_KEY] = ABSENT if left is None or binding.contested else left
+    if _ABANDONED_KEY in current:
+        new[_ABANDONED_KEY] = ABSENT
     binding.values = new
     binding.has_attributes = bool(values) or binding.has_attributes
-    binding.before = {key: current.get(key, _ABSENT) for key in new}
+    binding.before = {key: current.get(key, ABSENT) for key in new}
     binding.outer = current
-    binding.attached = _context({**current, **new})
+    binding.attached = made_of({**current, **new})
     _current.set(binding)
     otel_context.attach(binding.attached)
     if owned:
@@ -268,10 +205,12 @@ def unbind(binding: Binding) -> None:
     """
     binding.closed = True
     _cells.forget(binding)
+    _suspended.let_go(binding)
+    innermost = _current.get() is binding
     _leave(binding)
     binding.attached = None
-    if binding.is_owned_here():
-        binding.outer = None  # elsewhere it is kept: the context that made it will come back to it
+    if innermost and binding.is_owned_here():
+        binding.outer = None  # otherwise it is kept: the context that made it will come back to it
 
 
 def drop(binding: Binding) -> None:
@@ -292,12 +231,28 @@ def _leave(binding: Binding) -> None:
     now = current
     if now.get(BINDING_KEY) is binding:
         whole = now is binding.attached or (not binding.manual and binding.is_owned_here())
-        now = binding.outer if whole and binding.outer is not None else _without(now, binding)
+        now = binding.outer if whole and binding.outer is not None else without(now, binding)
     # Blocks that were left in another order than they were entered in: take the dead ones out as well.
-    while isinstance(dead := now.get(BINDING_KEY), Binding) and dead.is_dead_here():
-        now = _without(now, dead)
+    now = _without_dead(now)
     if now is not current:
         otel_context.attach(now)
+
+
+def clear(binding: Binding) -> None:
+    """Undo a binding that was set by hand; a span that it left current encloses nothing from here on.
+
+    What a generator sets and clears is undone wherever it runs meanwhile.
+    """
+    if binding.holder is not None and _suspended.runs_here(binding.holder):
+        unbind(binding)
+    else:
+        drop(binding)
+    current = otel_context.get_current()
+    state, around = state_of(current.get(SPAN_KEY)), binding.made_in
+    if state is None or state is around or state.session_id != binding.session_id:
+        return
+    if around is None or state.is_inside(around):
+        otel_context.attach(made_of({**current, _ABANDONED_KEY: current[SPAN_KEY]}))
 
 
 def _settle() -> Binding | None:
@@ -310,12 +265,18 @@ def _settle() -> Binding | None:
         return held
     alive = _alive(held)
     _current.set(alive)
-    current = now = otel_context.get_current()
-    while isinstance(dead := now.get(BINDING_KEY), Binding) and dead.is_dead_here():
-        now = dead.outer if dead.outer is not None else _without(now, dead)
+    current = otel_context.get_current()
+    now = _without_dead(current)
     if now is not current:
         otel_context.attach(now)
     return alive
+
+
+def _without_dead(context: Context) -> Context:
+    """Return the context as it was before the blocks in it that are dead here."""
+    while isinstance(dead := context.get(BINDING_KEY), Binding) and dead.is_dead_here():
+        context = dead.outer if dead.outer is not None else without(context, dead)
+    return context
 
 
 def take_over(binding: Binding | None) -> None:
@@ -332,7 +293,7 @@ def take_over(binding: Binding | None) -> None:
     if binding is not None and binding is not held and binding.attached is not None:
         now = binding.attached
     while isinstance(dead := now.get(BINDING_KEY), Binding) and dead.closed:
-        now = _without(now, dead)
+        now = without(now, dead)
     _current.set(binding)
     if binding is not None and not binding.is_owned_here():
         binding.own()
@@ -340,22 +301,16 @@ def take_over(binding: Binding | None) -> None:
         otel_context.attach(now)
 
 
-def _without(context: Context, binding: Binding) -> Context:
-    """Return the context in which every key that still is as ``binding`` set it is as it was before."""
-    keys: dict[str, object] = dict(context)
-    for key, value in binding.values.items():
-        if keys.get(key, _ABSENT) is value:
-            keys[key] = binding.before.get(key, _ABSENT)
-    return _context(keys)
-
-
-def _context(keys: Mapping[str, object]) -> Context:
-    return Context({key: value for key, value in keys.items() if value is not _ABSENT})
-
-
 def held() -> Binding | None:
     """Return the binding that this context holds, dead or alive."""
     return _current.get()
+
+
+def in_force(held: Binding | None) -> bool:
+    """Tell whether what this context holds is the running code's, with no need to look further."""
+    if held_by_generators:
+        return False
+    return held is None or not (held.closed or held.contested or held.neutral)
 
 
 def top() -> Binding | None:
@@ -363,16 +318,49 @@ def top() -> Binding | None:
     return _effective(_current.get())
 
 
-def attributes(names: Collection[str], context: Context) -> dict[str, Any]:
+def to_clear() -> Binding | None:
+    """Return the innermost live binding, or what the generator that runs here has set if that is another's."""
+    bound = top()
+    own = _suspended.set_by_hand_here(_current.get())
+    return own if own is not None and (bound is None or bound.holder != own.holder) else bound
+
+
+def has_left_a_span(context: Context) -> bool:
+    """Tell whether the current span of ``context``, which was current until now, may not enclose what starts here."""
+    return _ABANDONED_KEY in context or context is not otel_context.get_current()
+
+
+def of_another_generator() -> bool:
+    """Tell whether what starts here is in the block of another generator, or in none, by what the context says."""
+    context = otel_context.get_current()
+    running = _running_elsewhere(context, _settle())
+    return running is not None and running is not NOBODY and not _has_begun(running, context)
+
+
+def _has_begun(running: Binding, context: Context) -> bool:
+    """Tell whether the current span is the running code's own: then that is what encloses the next one."""
+    state = state_of(context.get(SPAN_KEY))
+    return state is not None and state.generator is running
+
+
+def attributes(
+    names: Collection[str], context: Mapping[str, object], generator: Binding | None = None
+) -> dict[str, Any]:
     """Return what blocks set for these keys; in most contexts nothing."""
-    held = _current.get()
-    if (held is None or not held.has_attributes) and context.keys().isdisjoint(names):
+    bound = _current.get()
+    none_bound = generator is None and (bound is None or not bound.has_attributes)
+    if none_bound and context.keys().isdisjoint(names):
         return {}
-    return {name: value for name in names if (value := attribute(name, context)) is not None}
+    return {name: value for name in names if (value := attribute(name, context, generator)) is not None}
 
 
-def attribute(key: str, context: Context) -> Any:
-    """Return what a block set for ``key``, also where an older context was restored meanwhile."""
+def attribute(key: str, context: Mapping[str, object], generator: Binding | None = None) -> Any:
+    """Return what a block set for ``key``, also where an older context was restored meanwhile.
+
+    In a generator whose block the context does not have, its ``generator``, that is what held when it was entered.
+    """
+    if generator is not None:
+        return (generator.attached or Context()).get(key)
     if (value := context.get(key)) is not None:
         return value
     held = _current.get()

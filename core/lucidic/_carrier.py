@@ -14,7 +14,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context as OtelContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from lucidic import _binding
+from lucidic import _binding, _bound
 from lucidic._active import current_session_id
 from lucidic._drive import InContext, drive
 from lucidic._ids import framework_id
@@ -81,7 +81,7 @@ def inject(carrier: MutableMapping[str, str]) -> None:
     context = otel_context.get_current()
     session_id = current_session_id()
     if session_id is not None:
-        context = baggage.set_baggage(_binding.SESSION_KEY, session_id, context)
+        context = baggage.set_baggage(_bound.SESSION_KEY, session_id, context)
     _traces.inject(carrier, context)
     _baggage.inject(carrier, context)
 
@@ -95,13 +95,13 @@ def extract(carrier: Mapping[str, str]) -> Scope[str | None]:
     """
     read = {str(key).lower(): value for key, value in carrier.items()}
     remote = _baggage.extract(read, _traces.extract(read, OtelContext()))
-    session_id = framework_id(baggage.get_baggage(_binding.SESSION_KEY, remote))
+    session_id = framework_id(baggage.get_baggage(_bound.SESSION_KEY, remote))
     span = trace.get_current_span(remote)
     values: dict[str, object] = dict(remote)
     if span.get_span_context().is_valid:
-        values[_binding.SPAN_KEY] = span
+        values[_bound.SPAN_KEY] = span
     else:
-        values.pop(_binding.SPAN_KEY, None)
+        values.pop(_bound.SPAN_KEY, None)
 
     def begin() -> Entering[str | None]:
         runtime().provider()

@@ -15,7 +15,7 @@ from lucidic._guard import guarded
 
 
 if TYPE_CHECKING:
-    from lucidic._binding import Binding
+    from lucidic._bound import Binding
 
 held_by_cells: list[Binding] = []
 """The bindings that cells have made and not left, the oldest first; always empty outside of IPython."""

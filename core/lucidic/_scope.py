@@ -14,11 +14,14 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from lucidic import _binding
-from lucidic._binding import Binding
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanContext
+
+from lucidic import _binding, _bound
+from lucidic._bound import Binding
 from lucidic._drive import drive
 from lucidic._spans._processor import stamp_server_ancestors
-from lucidic._spans._state import current_state
+from lucidic._spans._state import current_state, is_open
 
 
 if TYPE_CHECKING:
@@ -39,18 +42,23 @@ def bind_here(
     values: Mapping[str, object] | None = None,
 ) -> Binding:
     """Bind a session in the current context; leave the current span if its trace is another session's."""
-    replaced = values is not None and _binding.SPAN_KEY in values
-    state = None if replaced else current_state()
-    split = False
+    replaced = values is not None and _bound.SPAN_KEY in values
+    state = None if replaced else current_state(_binding.cleaned())
+    inside: Span | None = None
+    left: SpanContext | None = None
+    if not replaced and state is not current_state():  # a suspended generator has left another one current
+        inside = trace.INVALID_SPAN if state is None or not is_open(state.span) else state.span
     if state is not None and session_id is not None:
         if state.trace.session_id is None:
             state.trace.session_id = session_id
             stamp_server_ancestors(state, session_id)
-        split = state.trace.session_id != session_id
+        if state.trace.session_id != session_id:
+            inside, left = trace.INVALID_SPAN, state.span.get_span_context()
     return _binding.bind(
         session_id,
         made_in=state,
-        split=split,
+        inside=inside,
+        left=left,
         scope=scope,
         manual=manual,
         neutral=neutral,

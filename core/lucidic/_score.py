@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from lucidic import _binding
+from lucidic import _bound
 from lucidic._active import current_session_id
 from lucidic._ids import check_session_id, framework_id
 from lucidic._records import AnnotatorKind, JSONValue, Score, StoredSpan
@@ -165,7 +165,7 @@ def _span(trace_id: str, span_id: str, session_id: str | None) -> dict[str, Any]
 def _carried(headers: Mapping[str, str], session_id: str | None) -> dict[str, Any]:
     read = {str(key).lower(): value for key, value in headers.items()}
     context = TraceContextTextMapPropagator().extract(read, Context())
-    found = baggage.get_baggage(_binding.SESSION_KEY, W3CBaggagePropagator().extract(read, context))
+    found = baggage.get_baggage(_bound.SESSION_KEY, W3CBaggagePropagator().extract(read, context))
     named = session_id or framework_id(found)
     span = trace.get_current_span(context).get_span_context()
     if not span.is_valid and named is not None:

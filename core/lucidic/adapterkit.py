@@ -19,10 +19,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from lucidic._active import block_of_generator
 from lucidic._config import check_session_from
 from lucidic._guard import guarded, log_once_a_minute
 from lucidic._ids import check_session_id, framework_id
 from lucidic._runtime import runtime
+from lucidic._scope import SessionScope
 from lucidic._spans._attributes import CANCELLED, INCOMPLETE, STOPPED_EARLY
 from lucidic._spans._beside import block_here, user_attributes
 from lucidic._spans._correlation import SESSION_METADATA_KEYS, FrameworkID, SessionFrom, framework_ids
@@ -79,6 +81,7 @@ __all__ = [
     "MissingDependencyError",
     "Reasoning",
     "SessionFrom",
+    "SessionScope",
     "Text",
     "ToolCall",
     "ToolSchema",
@@ -86,6 +89,7 @@ __all__ = [
     "Video",
     "agent_attributes",
     "block_here",
+    "block_of_generator",
     "chosen_trace_id",
     "clean",
     "deepest",

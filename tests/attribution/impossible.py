@@ -1,7 +1,7 @@
 """What Python or the one who binds makes impossible: for each cell, which faults it may show, and why.
 
-Everything that is not here must be perfect. A span that cannot be attributed has no session; a wrong one is
-allowed only where OpenTelemetry itself is told a wrong parent.
+Everything that is not here must be perfect. No excuse allows a wrong session: a span that cannot be attributed has
+none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _EACH_STEP = ("streams interleaved, each step in its session",)
 _STEPS = ("async generators holding a block, steps in tasks",)
 _ESCAPED = ("streams that outlive their block", "streams consumed in another task")
 _ABANDONED = ("async generator holding a block finalised",)
-_BROKEN = ("async generator holding a block closed", "async stream dropped in another session")
+_CLOSED = ("async generator holding a block closed",)
+_DROPPED = ("async stream dropped in another session",)
 
 
 class Excuse(NamedTuple):
@@ -48,56 +49,56 @@ EXCUSES = (
         "none",
     ),
     _excuse(
-        "start_as_current_span across a yield leaves the span current in the consumer, and the next generator "
-        "starts below it: decorate the generator with the session.",
+        "start_as_current_span across a yield leaves the span current in the consumer, and OpenTelemetry puts what "
+        "another generator starts below it, into the wrong trace: decorate the generator with the session.",
         _plain(*_INTERLEAVED),
-        "wrong",
-        "misplaced",
-        "extra_traces",
-        "left_behind",
-    ),
-    _excuse(
-        "The same, every step under its own block: the sessions are right, the nesting is not.",
-        _plain(*_EACH_STEP),
-        "misplaced",
-        "extra_traces",
-    ),
-    _excuse(
-        "Each step of the generator, or its consumer, has a context in which the block and the span do not exist; "
-        "OpenTelemetry logs its own detach.",
-        _plain(*_STEPS, *_ESCAPED),
         "none",
         "misplaced",
         "extra_traces",
+    ),
+    _excuse(
+        "The same, every step under its own block, or in a context of its own: the sessions are right, the nesting "
+        "is not.",
+        _plain(*_EACH_STEP, *_STEPS),
+        "misplaced",
+        "extra_traces",
+    ),
+    _excuse(
+        "What is set by hand, and blocks of others, do not say where a generator holds them that goes on elsewhere.",
+        lambda place: _plain(*_STEPS)(place) and place.way in (MANUAL, *TOKENS),
+        "none",
+    ),
+    _excuse(
+        "The generator's block was left, or its consumer has a context in which the block and the span do not exist.",
+        _plain(*_ESCAPED),
+        "none",
+        "misplaced",
+        "extra_traces",
+    ),
+    _excuse(
+        "A plain span of an abandoned generator stays current in the task that abandoned it, and OpenTelemetry puts "
+        "what starts there below it; it has no session.",
+        lambda place: _plain(*_ABANDONED)(place) or (_plain(*_CLOSED)(place) and place.way is MANUAL),
+        "misplaced",
+    ),
+    _excuse(
+        "OpenTelemetry logs the detach of a plain span, in a context in which it was not attached.",
+        _plain(*_STEPS, *_ESCAPED, *_ABANDONED, *_CLOSED, *_DROPPED),
         "logs",
     ),
     _excuse(
-        "set_active_session and OpenInference's block leave the span of a suspended plain generator current.",
-        lambda place: _plain(*_ESCAPED)(place) and place.way in (MANUAL, *TOKENS),
-        "wrong",
+        "Blocks of others reset a token: closed in another context, or in another order, they log and leave their "
+        "key behind: use lai.using_session, which takes the same arguments.",
+        lambda place: (
+            place.way in TOKENS
+            and (
+                place.mode.name in (*_INTERLEAVED, *_STEPS, *_ABANDONED)
+                or (place.workload.plain_stream and place.mode.name in _ESCAPED)
+            )
+        ),
         "left_behind",
-    ),
-    _excuse(
-        "A plain span of an abandoned generator stays current in the task that abandoned it, and what starts there "
-        "is below it; OpenTelemetry logs its own detach.",
-        _plain(*_ABANDONED),
         "leaks",
         "misplaced",
-        "logs",
-    ),
-    _excuse(
-        "set_active_session leaves a plain generator's span current after clear_active_session.",
-        lambda place: _plain(*_BROKEN, *_EACH_STEP)(place) and place.way is MANUAL,
-        "leaks",
-        "misplaced",
-        "left_behind",
-    ),
-    _excuse("OpenTelemetry logs the detach of the plain span itself.", _plain(*_BROKEN), "logs"),
-    _excuse(
-        "Blocks of others reset a token: closed in another context they log and leave their key behind.",
-        lambda place: place.way in TOKENS and place.mode.name in (*_INTERLEAVED, *_STEPS, *_ABANDONED),
-        "left_behind",
-        "leaks",
         "logs",
     ),
     _excuse(
@@ -106,11 +107,6 @@ EXCUSES = (
         lambda place: LANGCHAIN_LOSES_ASYNC and place.workload.name in ("create_agent", "graph", "mixed"),
         "none",
         "extra_traces",
-    ),
-    _excuse(
-        "clear_active_session in another task clears there, not in the task that set the session.",
-        lambda place: place.way is MANUAL and place.mode.name in _ABANDONED,
-        "leaks",
     ),
 )
 

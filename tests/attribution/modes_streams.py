@@ -6,7 +6,7 @@ import asyncio
 import gc
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from .cells import Cell, Mode
@@ -47,6 +47,28 @@ async def _aheld(cell: Cell, job: Job) -> AsyncIterator[Any]:
     async with cell.block(job):
         async for chunk in cell.astream(job):
             yield chunk
+
+
+def _held_runs(cell: Cell, job: Job) -> Iterator[Any]:
+    """Return a user's generator that runs the workload at each step of its block."""
+    with cell.block(job):
+        for _ in range(3):
+            cell.work(job)
+            yield
+
+
+async def _aheld_runs(cell: Cell, job: Job) -> AsyncIterator[Any]:
+    async with _entered(cell, job):
+        for _ in range(3):
+            await cell.awork(job)
+            yield
+
+
+@asynccontextmanager
+async def _entered(cell: Cell, job: Job) -> AsyncIterator[None]:
+    """A user's own context manager around the block."""
+    async with cell.block(job):
+        yield
 
 
 def _decorated(cell: Cell, job: Job) -> Iterator[Any]:
@@ -139,6 +161,7 @@ def steps_in_their_sessions(cell: Cell) -> None:
 def held_interleaved(cell: Cell) -> None:
     """User generators with the block inside, interleaved: each resume sees the consumer's context."""
     _round_robin([_held(cell, job) for job in cell.jobs])
+    cell.outside()
 
 
 def held_interleaved_async(cell: Cell) -> None:
@@ -146,6 +169,7 @@ def held_interleaved_async(cell: Cell) -> None:
 
     async def main() -> None:
         await _round_robin_async([_aheld(cell, job) for job in cell.jobs])
+        await cell.aoutside()
 
     asyncio.run(main())
 
@@ -155,6 +179,47 @@ def held_steps_in_tasks(cell: Cell) -> None:
 
     async def main() -> None:
         await _round_robin_async([_aheld(cell, job) for job in cell.jobs], _in_a_task)
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
+def runs_interleaved(cell: Cell) -> None:
+    """Generators with the block inside, interleaved, each of whose steps makes a run of its own."""
+    _round_robin([_held_runs(cell, job) for job in cell.jobs])
+    cell.outside()
+
+
+def runs_interleaved_async(cell: Cell) -> None:
+    """The same with async generators, the block in a context manager of the user's."""
+
+    async def main() -> None:
+        await _round_robin_async([_aheld_runs(cell, job) for job in cell.jobs])
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
+def runs_in_tasks(cell: Cell) -> None:
+    """The same, every step a new task with a copied context."""
+
+    async def main() -> None:
+        await _round_robin_async([_aheld_runs(cell, job) for job in cell.jobs], _in_a_task)
+        await cell.aoutside()
+
+    asyncio.run(main())
+
+
+def runs_in_threads(cell: Cell) -> None:
+    """The same with plain generators, every step in a thread with a copied context, as a web framework does."""
+    over = object()
+
+    async def drain(stream: Iterator[Any]) -> None:
+        while await asyncio.to_thread(next, stream, over) is not over:
+            pass
+
+    async def main() -> None:
+        await asyncio.gather(*(drain(_held_runs(cell, job)) for job in cell.jobs))
         await cell.aoutside()
 
     asyncio.run(main())
@@ -294,6 +359,10 @@ MODES = (
     Mode("generators holding a block interleaved", held_interleaved, streams="sync"),
     Mode("async generators holding a block interleaved", held_interleaved_async, streams="async"),
     Mode("async generators holding a block, steps in tasks", held_steps_in_tasks, streams="async"),
+    Mode("generators holding a block interleaved, runs in it", runs_interleaved, own=True),
+    Mode("async generators holding a block interleaved, runs in it", runs_interleaved_async, own=True),
+    Mode("async generators holding a block, steps in tasks, runs in it", runs_in_tasks, own=True),
+    Mode("generators holding a block, steps in threads, runs in it", runs_in_threads, own=True),
     Mode("streams that outlive their block", escaped, streams="sync"),
     Mode("streams consumed in another task", escaped_to_a_task, streams="async"),
     Mode("stream broken off and closed", broken_off, streams="sync"),

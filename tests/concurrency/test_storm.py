@@ -11,7 +11,7 @@ from tests.attribution.impossible import LANGCHAIN_LOSES_ASYNC
 from tests.attribution.ways import BIND, by_key
 from tests.attribution.workloads_mixed import Mixed
 
-from lucidic._binding import Binding
+from lucidic._bound import Binding
 from lucidic._spans._live import LiveSpan
 from lucidic._spans._state import SpanState
 

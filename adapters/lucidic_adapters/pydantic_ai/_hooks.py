@@ -22,7 +22,7 @@ from pydantic_ai.models.instrumented import InstrumentedModel
 from typing_extensions import override
 
 from lucidic import current_session_id
-from lucidic.adapterkit import guarded
+from lucidic.adapterkit import SessionScope, block_of_generator, guarded
 from lucidic_adapters.pydantic_ai import _embeddings
 from lucidic_adapters.pydantic_ai._runs import (
     Request,
@@ -99,14 +99,18 @@ class _RunScope(AbstractAsyncContextManager[Any]):
     def __init__(self, inner: AbstractAsyncContextManager[Any], run: Run) -> None:
         self._inner = inner
         self._run = run
+        self._block: SessionScope | None = None
 
     @override
     async def __aenter__(self) -> Any:
         enter(self._run)
+        self._block = block_of_generator()  # the SDK's spans start in a task of their own
+        if self._block is not None:
+            self._block.__enter__()
         try:
             self._run.agent_run = await self._inner.__aenter__()
-        except BaseException:
-            leave(self._run)
+        except BaseException as error:
+            self._leave(error)
             raise
         return self._run.agent_run
 
@@ -119,7 +123,12 @@ class _RunScope(AbstractAsyncContextManager[Any]):
         try:
             return await self._inner.__aexit__(kind, error, tb)
         finally:
-            leave(self._run)
+            self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        leave(self._run)
+        if self._block is not None:
+            self._block.__exit__(None if error is None else type(error), error, None)
 
 
 def _iter(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from openinference.semconv.trace import SpanAttributes
 from opentelemetry import context as otel_context
 
-from lucidic import _binding
+from lucidic import _binding, _bound
 from lucidic._spans._json import dumps
 
 
@@ -40,13 +40,13 @@ def block_here() -> dict[str, Any]:
 
     For a span that starts later, where the block is left already: a stream that was made inside it.
     """
-    context = otel_context.get_current()
+    context = _binding.cleaned()
     session_id = _binding.ambient(context).session_id
     if session_id is None:
         return {}
     names = (SpanAttributes.USER_ID, SpanAttributes.METADATA, SpanAttributes.TAG_TAGS)
     found = {name: value for name in names if (value := _binding.attribute(name, context)) is not None}
-    return {_binding.SESSION_KEY: session_id, **found}
+    return {_bound.SESSION_KEY: session_id, **found}
 
 
 def _around(name: str) -> Any:

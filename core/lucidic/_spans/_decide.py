@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from opentelemetry.context import Context
 
 from lucidic import _binding
-from lucidic._binding import Ambient
+from lucidic._bound import BINDING_KEY, Ambient
 from lucidic._spans._correlation import Decision, Evidence, FrameworkID, SessionFrom, whose_session
 from lucidic._spans._state import SpanState, current_state
 
@@ -23,6 +23,8 @@ def decide(
 ) -> tuple[Decision, Ambient]:
     """Decide the session of a span that would start in ``context`` below ``parent``."""
     around = _binding.ambient(context)
+    if parent is not None and parent.astray and handler_id is None:
+        return Decision(session_id=None), around
     inherited = None if parent is None or framework or handler_id is not None else parent.session_id
     if inherited is not None and around.session_id in (None, inherited):
         return Decision(inherited, "parent"), around  # every rule of the table gives the same id here
@@ -42,7 +44,7 @@ def decide(
 def remember_inside(state: SpanState, context: Context) -> None:
     """Remember the context of what runs below a span, so that what starts there need not look around."""
     held = _binding.held()
-    if state.session_id is not None and context.get(_binding.BINDING_KEY) is held:
+    if state.session_id is not None and context.get(BINDING_KEY) is held:
         state.inside, state.held = context, held
 
 
@@ -52,9 +54,9 @@ def passes_on(state: SpanState, current: Context, framework: Sequence[FrameworkI
     So it is in the very context that was made for what runs below, while no block was entered or left since: what
     most spans of an adapter are. Every rule of the table gives the same id there.
     """
-    if state.inside is not current or state.held is not _binding.held():
+    if state.inside is not current or state.held is not _binding.held() or state.astray:
         return False
-    if state.held is not None and state.held.closed:
+    if not _binding.in_force(state.held):
         return False
     for found in framework:  # noqa: SIM110  # for every span: a generator costs more than the look
         if found.value != state.session_id:

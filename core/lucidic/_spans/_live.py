@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode
 
-from lucidic import _binding
+from lucidic import _bound
 from lucidic._guard import swallow
 from lucidic._sdk import put_attributes, raw_attributes
 from lucidic._spans import _attributes as keys
@@ -146,7 +146,7 @@ class LiveSpan:
         given = below.span.attributes if isinstance(below.span, ReadableSpan) else None
         ids = dict.fromkeys(keys.SESSION_KEYS, session_id)
         self.set({keys.SESSION_SOURCE: (given or {}).get(keys.SESSION_SOURCE), **ids})
-        self.context = Context({**self.context, _binding.SESSION_KEY: session_id})
+        self.context = Context({**self.context, _bound.SESSION_KEY: session_id})
 
     def end(
         self,

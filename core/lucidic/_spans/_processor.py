@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status
 from typing_extensions import override
 
-from lucidic import _binding
+from lucidic import _binding, _bound
+from lucidic._bound import Ambient, Binding
 from lucidic._guard import swallow
 from lucidic._ids import UNKNOWN, framework_id
 from lucidic._sdk import put_attributes, raw_attributes
@@ -25,6 +26,7 @@ from lucidic._spans._privacy import Privacy
 from lucidic._spans._roots import mark_local_root, tell_root, with_what_was_told
 from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
 from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
+from lucidic._suspended import holder_here, runs_here
 
 
 PLAN_KEY: Final = "lucidic.plan"
@@ -49,17 +51,15 @@ class Recorder(Protocol):
 
 
 class Plan:
-    """What our own tracer hands the processor with a span that it starts."""
+    """What was decided about a span that starts; by our own tracer, before it is made."""
 
     __slots__ = ("attributes", "decision", "state")
 
-    def __init__(
-        self, state: SpanState, decision: Decision, attributes: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, state: SpanState, decision: Decision, attributes: dict[str, Any]) -> None:
         self.state = state
         self.decision = decision
         self.attributes = attributes
-        """What the span gets at its start; ``None``: what the decision says."""
+        """What the processor puts on it."""
 
 
 class StampProcessor(SpanProcessor):
@@ -147,49 +147,59 @@ class StampProcessor(SpanProcessor):
         self._open = WeakValueDictionary()
 
     def _plan_foreign(self, span: Span, context: Context) -> Plan:
-        parent = current_state(context)
+        parent = enclosing = current_state(context)
         if parent is not None and not _same_trace(parent, span):
-            parent = None
-        decision, around = decide(
+            parent = enclosing = None
+        here = context is otel_context.get_current()
+        decision, around = self._decide(span, context, parent)
+        if here and (around.generator is not None or _binding.has_left_a_span(context)):
+            # OpenTelemetry took the current span for the parent; a suspended generator may have left it current.
+            meant = _binding.cleaned()
+            if (enclosing := current_state(meant)) is not parent:
+                decision, around = self._decide(span, meant, enclosing)
+        trace_state = TraceState() if parent is None else parent.trace
+        session_id = decision.session_id
+        astray = parent is not None and parent.astray
+        if trace_state.session_id not in (None, session_id):
+            # The parent is given and cannot be changed here: one trace keeps one session.
+            if enclosing is not parent or _is_of_suspended(parent):
+                astray = True
+            elif session_id is not None:
+                decision = Decision(trace_state.session_id, "parent", unused=decision.unused)
+        if astray:
+            decision = Decision(None, unused=decision.unused)
+        left = context.get(_bound.LEFT_KEY)
+        if span.parent is None and isinstance(left, SpanContext):
+            span.add_link(left, {"lucidic.link": "left_session"})
+        state = SpanState(
+            session_id=decision.session_id, parent=parent, trace_state=trace_state, keyed=around.keyed
+        )
+        state.astray = astray
+        if around.generator is not None:
+            state.generator = around.generator
+        if decision.source == "bound" and around.binding is None:
+            state.holder = holder_here()  # a block of others
+        kind = raw_attributes(span).get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
+        given = session_attributes(decision, kind, raw_attributes(span), context, around.generator)
+        return Plan(state, decision, given)
+
+    def _decide(self, span: Span, context: Context, parent: SpanState | None) -> tuple[Decision, Ambient]:
+        return decide(
             context,
             parent,
             init_ids=self._init_ids,
             framework=_explicit_id(span),
             session_from=self._session_from(),
         )
-        trace_state = None if parent is None else parent.trace
-        session_id = decision.session_id
-        if (
-            trace_state is not None
-            and session_id is not None
-            and trace_state.session_id not in (None, session_id)
-        ):
-            # The parent is given and cannot be changed here: one trace keeps one session.
-            decision = Decision(session_id=trace_state.session_id, source="parent", unused=decision.unused)
-        left = context.get(_binding.LEFT_KEY)
-        if span.parent is None and isinstance(left, SpanContext):
-            span.add_link(left, {"lucidic.link": "left_session"})
-        state = SpanState(
-            session_id=decision.session_id,
-            parent=parent,
-            trace_state=trace_state or TraceState(),
-            keyed=around.keyed,
-        )
-        return Plan(state, decision)
 
     def _stamp(self, span: Span, plan: Plan, context: Context) -> None:
-        state, attributes = plan.state, plan.attributes
+        state = plan.state
         state.span = span
         remember(span, state)
         self._open[span.context.span_id] = state
         if state.parent is None:
             mark_local_root(state, context)
-        if attributes is None:
-            own = raw_attributes(span)
-            kind = own.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
-            attributes = session_attributes(plan.decision, kind, own, context)
-        if attributes:
-            put_attributes(span, attributes)
+        put_attributes(span, plan.attributes)
         session_id, trace_state = state.session_id, state.trace
         if session_id is None:
             return
@@ -200,7 +210,11 @@ class StampProcessor(SpanProcessor):
 
 
 def session_attributes(
-    decision: Decision, kind: object, own: Mapping[str, Any], context: Context
+    decision: Decision,
+    kind: object,
+    own: Mapping[str, Any],
+    context: Mapping[str, object],
+    generator: Binding | None = None,
 ) -> dict[str, Any]:
     """Return what a span gets at its start: the ids, and what blocks set.
 
@@ -209,10 +223,11 @@ def session_attributes(
         kind: The span's OpenInference kind.
         own: What the span says itself; it is nearer and counts.
         context: The context in which the span starts.
+        generator: The block of the generator in which it starts, where the context has another one's.
 
     """
     names = _MODEL_CALL_ATTRIBUTES if kind == "LLM" else _CONTEXT_ATTRIBUTES
-    found = _binding.attributes(names, context)
+    found = _binding.attributes(names, context, generator)
     attributes = {name: value for name, value in found.items() if name not in own} if found else found
     for unused in decision.unused:
         attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
@@ -231,6 +246,13 @@ def source_of(decision: Decision) -> str:
 def _same_trace(parent: SpanState, span: Span) -> bool:
     context = parent.span.get_span_context()
     return context is not None and context.trace_id == span.context.trace_id
+
+
+def _is_of_suspended(state: SpanState | None) -> bool:
+    """Tell whether a span's session was named by a block of others in a generator that does not run here."""
+    while state is not None and state.holder is None:
+        state = state.parent
+    return state is not None and state.holder is not None and not runs_here(state.holder)
 
 
 def _explicit_id(span: Span) -> tuple[FrameworkID, ...]:

@@ -11,7 +11,7 @@ from opentelemetry.trace import Span
 
 
 if TYPE_CHECKING:
-    from lucidic._binding import Binding
+    from lucidic._bound import Binding, Holder
     from lucidic._spans._privacy import Privacy
 
 _STATE: Final = "_lucidic_state"
@@ -31,7 +31,10 @@ class SpanState:
 
     __slots__ = (
         "__weakref__",
+        "astray",
+        "generator",
         "held",
+        "holder",
         "inside",
         "keyed",
         "masked",
@@ -62,6 +65,15 @@ class SpanState:
         """OpenInference's session key where the span started: a later one is an inner block's."""
         self.provisional = provisional
         """The framework may drop the span without ending it: it is not announced and not swept up."""
+        self.astray = False
+        """OpenTelemetry put it below a span of another session, which a suspended generator left current.
+
+        Neither that session nor another one is right: one trace, one session. So it has none, nor what is below it.
+        """
+        self.generator: Binding | None = None if parent is None else parent.generator
+        """The block of the generator that it runs in, where the context had that of another one."""
+        self.holder: Holder | None = None
+        """The generator that it started in, where a block of others named its session."""
         self.inside: Context | None = None
         """Of an open span of ours: the context of what runs below it, as it was made."""
         self.held: Binding | None = None

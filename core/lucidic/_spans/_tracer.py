@@ -11,7 +11,8 @@ from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.trace import Link, Span, SpanContext, Tracer
 
-from lucidic import _binding
+from lucidic import _binding, _bound
+from lucidic._bound import Binding
 from lucidic._sdk import put_attributes
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide, passes_on, remember_inside
@@ -71,7 +72,7 @@ class AdapterTracer:
         current = otel_context.get_current()
         if parent is None or isinstance(parent, LiveSpan):
             above = parent
-            state = state_of(current.get(_binding.SPAN_KEY)) if parent is None else parent.state
+            state = state_of(current.get(_bound.SPAN_KEY)) if parent is None else parent.state
         else:
             above = state = None
         if state is not None and self._handler_id is None and passes_on(state, current, framework):
@@ -96,7 +97,7 @@ class AdapterTracer:
         above: LiveSpan | None = None
         if isinstance(parent, LiveSpan):
             above = parent
-            values[_binding.SPAN_KEY] = parent.span
+            values[_bound.SPAN_KEY] = parent.span
             state = parent.state
         else:
             state = _pass_over_stale_span(values)
@@ -110,14 +111,14 @@ class AdapterTracer:
         )
         links: list[Link] = []
         if _must_split(state, decision.session_id):
-            links.append(_left(values[_binding.SPAN_KEY].get_span_context()))
-            values[_binding.SPAN_KEY] = trace.INVALID_SPAN
+            links.append(_left(values[_bound.SPAN_KEY].get_span_context()))
+            values[_bound.SPAN_KEY] = trace.INVALID_SPAN
             state = above = None
-        elif isinstance(left := values.get(_binding.LEFT_KEY), SpanContext) and left.is_valid:
-            span_here = values.get(_binding.SPAN_KEY)
+        elif isinstance(left := values.get(_bound.LEFT_KEY), SpanContext) and left.is_valid:
+            span_here = values.get(_bound.SPAN_KEY)
             if span_here is None or not span_here.get_span_context().is_valid:
                 links.append(_left(left))
-        return _Place(values, above, state, decision, links, around.keyed)
+        return _Place(values, above, state, decision, links, around.keyed, around.generator)
 
     def _start(
         self,
@@ -129,7 +130,7 @@ class AdapterTracer:
         start_time: int | None,
     ) -> LiveSpan:
         """Start the span, and make of its place's context the one of what runs below it."""
-        values, above, parent, decision, links, keyed = place
+        values, above, parent, decision, links, keyed, generator = place
         session_id = decision.session_id
         state = SpanState(
             session_id=session_id,
@@ -138,31 +139,33 @@ class AdapterTracer:
             keyed=session_id or keyed,
             provisional=provisional,
         )
+        if generator is not None:
+            state.generator = generator
         given = without_none(attributes) if attributes else {}
-        values[PLAN_KEY] = plan = Plan(state, decision)
-        start_in = Context(values)
-        essential = {KIND: kind, **session_attributes(decision, kind, given, start_in)}
+        around = session_attributes(decision, kind, given, values, generator)
+        essential = {KIND: kind, **around}
         privacy = self._privacy()
         if privacy.active:
             essential, given = privacy.attributes(essential), privacy.attributes(given)
             state.privacy = privacy
             state.masked.update(essential, given)
         tracer, is_ours = self._tracer()
-        rest = plan.attributes = {**essential, **given} if is_ours else given
+        rest = {**essential, **given} if is_ours else given
+        values[PLAN_KEY] = Plan(state, decision, rest)
         span = tracer.start_span(
             name,
-            context=start_in,
+            context=Context(values),
             attributes=None if is_ours else essential,
             links=links,
             start_time=start_time,
         )
         del values[PLAN_KEY]
-        values.pop(_binding.LEFT_KEY, None)
-        values[_binding.SPAN_KEY] = span
+        values.pop(_bound.LEFT_KEY, None)
+        values[_bound.SPAN_KEY] = span
         if session_id is None:
-            values.pop(_binding.SESSION_KEY, None)
+            values.pop(_bound.SESSION_KEY, None)
         else:
-            values[_binding.SESSION_KEY] = session_id
+            values[_bound.SESSION_KEY] = session_id
         live = LiveSpan(span, Context(values), privacy, above, len(essential) + len(given))
         if live.state is None:
             put_attributes(span, rest)  # we were shut down, or it is sampled out: it is not for us
@@ -181,6 +184,7 @@ class _Place(NamedTuple):
     decision: Decision
     links: list[Link]
     keyed: str | None = None
+    generator: Binding | None = None
 
 
 def _left(context: SpanContext) -> Link:
@@ -203,12 +207,12 @@ def _pass_over_stale_span(values: dict[str, Any]) -> SpanState | None:
     Only where an open span above it is known; a task that outlives its parent keeps it. Returns the state of the
     span that is current then.
     """
-    step = state = state_of(values.get(_binding.SPAN_KEY))
+    step = state = state_of(values.get(_bound.SPAN_KEY))
     while step is not None and not is_open(step.span):
         step = step.parent
     if step is None or step is state:
         return state
-    values[_binding.SPAN_KEY] = step.span
+    values[_bound.SPAN_KEY] = step.span
     return step
 
 
