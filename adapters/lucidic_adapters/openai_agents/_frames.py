@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any, Final
 
 
@@ -22,7 +23,7 @@ RUN: Final = ("conversation_id", "session", "run_config")
 TOOL_CALL: Final = ("func_tool", "tool_call")
 GUARDRAIL: Final = ("guardrail",)
 HANDOFF: Final = ("actual_handoff",)
-MARKED: Final = ("mark_as_current",)
+MARKED: Final = "mark_as_current"
 
 
 def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST, anyones: bool = False) -> Mapping[str, Any]:
@@ -51,7 +52,23 @@ def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST, anyones: bool 
 
 def is_marked_current() -> bool:
     """Tell whether the span that starts now becomes the SDK's current one; True where it is not told."""
-    return bool(locals_of(MARKED, deepest=6).get("mark_as_current", True))
+    frame = sys._getframe(1).f_back
+    for _ in range(6):
+        if frame is None:
+            break
+        if MARKED in frame.f_code.co_varnames and str(frame.f_globals.get("__name__")).startswith("agents."):
+            return bool(frame.f_locals[MARKED] or _marked_by_wrapper(frame))
+        frame = frame.f_back
+    return True
+
+
+def _marked_by_wrapper(start: FrameType) -> bool:
+    """Tell whether another tracer's wrapper around the span (logfire's) makes itself the current one."""
+    above = start.f_back
+    wrapper = None if above is None else above.f_locals.get("self")
+    if above is None or getattr(wrapper, "wrapped", None) is not start.f_locals.get("self"):
+        return False
+    return above.f_code.co_name == "__enter__" or bool(above.f_locals.get(MARKED))
 
 
 def passing_error() -> BaseException | None:

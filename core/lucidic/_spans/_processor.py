@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -20,6 +20,7 @@ from lucidic._ids import UNKNOWN, framework_id
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
+from lucidic._spans._peers import is_beside
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._put import plain
 from lucidic._spans._roots import mark_local_root, tell_root, with_what_was_told
@@ -39,6 +40,11 @@ _MODEL_CALL_ATTRIBUTES = (
     SpanAttributes.LLM_PROMPT_TEMPLATE_VARIABLES,
 )
 """What ``using_attributes`` puts on model calls."""
+_PARTS: Final = (
+    "name", "context", "parent", "resource", "attributes", "events", "links", "kind", "status", "start_time",
+    "end_time", "instrumentation_scope",
+)  # fmt: skip
+"""What a finished span consists of."""
 
 
 class Recorder(Protocol):
@@ -51,7 +57,7 @@ class Recorder(Protocol):
 class Plan:
     """The decision that our own tracer made before it started a span."""
 
-    __slots__ = ("decision", "keyed", "parent", "provisional", "stamped", "trace_state")
+    __slots__ = ("beside", "decision", "keyed", "moved", "parent", "provisional", "stamped", "trace_state")
 
     def __init__(
         self,
@@ -62,6 +68,8 @@ class Plan:
         keyed: str | None,
         stamped: bool = False,
         provisional: bool = False,
+        beside: bool = False,
+        moved: bool = False,
     ) -> None:
         self.decision = decision
         self.stamped = stamped
@@ -71,10 +79,15 @@ class Plan:
         self.parent = parent
         self.trace_state = trace_state
         self.keyed = keyed
+        self.beside = beside
+        self.moved = moved
+        """See ``SpanState``."""
 
 
 class StampProcessor(SpanProcessor):
     """Stamp session ids at span start, and hand finished spans to the exporter, masked."""
+
+    is_lucidic = True
 
     def __init__(
         self,
@@ -104,8 +117,8 @@ class StampProcessor(SpanProcessor):
             plan = context.get(PLAN_KEY)
             if not isinstance(plan, Plan):
                 plan = self._plan_foreign(span, context)
-            self._stamp(span, plan, context)
-            if not plan.provisional:
+            state = self._stamp(span, plan, context)
+            if not (plan.provisional or state.beside):
                 self._recorder.span_started(span)
         except Exception as error:  # noqa: BLE001  # the guard's: nothing reaches the caller
             swallow("on_start", error)
@@ -120,6 +133,8 @@ class StampProcessor(SpanProcessor):
                 return  # started before us, or under suppress_tracing
             # The live span refers to its state: without this the two would wait for the garbage collector.
             state.span = span
+            if state.beside:
+                return
             span = _with_one_id(span, state)
             attributes = plain(span.attributes)
             if has_tokens(attributes) and counted_above(state):
@@ -129,6 +144,8 @@ class StampProcessor(SpanProcessor):
                 span = _private_copy(span, state.masked, privacy)
             if state.told:
                 span = _copy(span, attributes=with_what_was_told(plain(span.attributes), state))
+            if state.moved:
+                span = _copy(span, parent=_below_ours(state))
             if state.parent is not None:
                 tell_root(plain(span.attributes), state)
             self._recorder.span_ended(span)
@@ -154,9 +171,12 @@ class StampProcessor(SpanProcessor):
         self._open = WeakValueDictionary()
 
     def _plan_foreign(self, span: Span, context: Context) -> Plan:
-        parent = current_state(context)
+        beside = is_beside(span, context)
+        above = state_of(trace.get_current_span(context))
+        parent = above if beside else current_state(context)
         if parent is not None and not _same_trace(parent, span):
-            parent = None
+            parent = above if above is not None and _same_trace(above, span) else None
+        moved = not beside and above is not None and (above.beside or not _is_parent(above, span))
         decision, around = decide(
             context,
             parent,
@@ -176,16 +196,18 @@ class StampProcessor(SpanProcessor):
         left = context.get(_binding.LEFT_KEY)
         if span.parent is None and isinstance(left, SpanContext):
             span.add_link(left, {"lucidic.link": "left_session"})
-        return Plan(decision, parent=parent, trace_state=trace_state, keyed=around.keyed)
+        return Plan(
+            decision, parent=parent, trace_state=trace_state, keyed=around.keyed, beside=beside, moved=moved
+        )
 
-    def _stamp(self, span: Span, plan: Plan, context: Context) -> None:
+    def _stamp(self, span: Span, plan: Plan, context: Context) -> SpanState:
         decision = plan.decision
         session_id = decision.session_id
         trace_state = plan.trace_state or TraceState()
         state = SpanState(
             span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed
         )
-        state.provisional = plan.provisional
+        state.provisional, state.beside, state.moved = plan.provisional, plan.beside, plan.moved
         remember(span, state)
         self._open[span.context.span_id] = state
         if plan.parent is None:
@@ -196,11 +218,12 @@ class StampProcessor(SpanProcessor):
             if attributes := session_attributes(decision, kind, own, context):
                 span.set_attributes(attributes)
         if session_id is None:
-            return
+            return state
         if trace_state.session_id is None:
             trace_state.session_id = session_id
             stamp_server_ancestors(plan.parent, session_id)
         self._on_session(session_id, source_of(decision))
+        return state
 
 
 def session_attributes(
@@ -236,6 +259,17 @@ def source_of(decision: Decision) -> str:
 def _same_trace(parent: SpanState, span: Span) -> bool:
     context = parent.span.get_span_context()
     return context is not None and context.trace_id == span.context.trace_id
+
+
+def _is_parent(above: SpanState, span: Span) -> bool:
+    context = above.span.get_span_context()
+    return context is None or span.parent is None or context.span_id == span.parent.span_id
+
+
+def _below_ours(state: SpanState) -> SpanContext | None:
+    """Return the parent that our copy of a span has, where other tracers' spans are passed over."""
+    above = None if state.parent is None else state.parent.below_ours()
+    return None if above is None else above.span.get_span_context()
 
 
 def _explicit_id(span: Span) -> tuple[FrameworkID, ...]:
@@ -317,28 +351,9 @@ def _private_copy(span: ReadableSpan, masked: set[object], privacy: Privacy) -> 
     )
 
 
-def _copy(
-    span: ReadableSpan,
-    *,
-    attributes: Mapping[str, Any],
-    events: Sequence[Event] | None = None,
-    links: Sequence[Link] | None = None,
-    status: Status | None = None,
-) -> ReadableSpan:
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes=attributes,
-        events=span.events if events is None else events,
-        links=span.links if links is None else links,
-        kind=span.kind,
-        status=span.status if status is None else status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+def _copy(span: ReadableSpan, **changed: Any) -> ReadableSpan:
+    given: dict[str, Any] = {name: getattr(span, name) for name in _PARTS}
+    return ReadableSpan(**{**given, **changed})
 
 
 def _private(attributes: Mapping[str, Any], masked: set[object], privacy: Privacy) -> dict[str, Any]:

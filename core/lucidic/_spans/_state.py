@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from lucidic._spans._privacy import Privacy
 
 _STATE: Final = "_lucidic_state"
+HERE_KEY: Final = "lucidic.here"
+"""Context key: the state of our innermost span, also where another tracer has made its own span current on top."""
 
 
 class TraceState:
@@ -30,8 +34,10 @@ class SpanState:
 
     __slots__ = (
         "__weakref__",
+        "beside",
         "keyed",
         "masked",
+        "moved",
         "parent",
         "privacy",
         "provisional",
@@ -59,6 +65,10 @@ class SpanState:
         """OpenInference's session key where the span started: a later one is an inner block's."""
         self.provisional = False
         """The framework may drop the span without ending it."""
+        self.beside = False
+        """Another tracer's span for what an adapter of ours traces itself: stamped, and not kept a second time."""
+        self.moved = False
+        """OpenTelemetry's parent is such a span; our copy hangs below ``parent`` instead."""
         self.masked: set[object] = set()
         """Attribute keys, and (name, time) of events, that were masked when they were set.
 
@@ -68,6 +78,13 @@ class SpanState:
         """What our copy of a plain root says besides what the span itself says."""
         self.privacy: Privacy | None = None
         """The rules of the handler that made the span; ``None``: the process's."""
+
+    def below_ours(self) -> SpanState | None:
+        """Return this span, or what it runs below: the nearest that does not stand beside ours."""
+        step: SpanState | None = self
+        while step is not None and step.beside:
+            step = step.parent
+        return step
 
     def is_inside(self, other: SpanState) -> bool:
         """Tell whether this span is ``other`` or runs below it."""
@@ -91,8 +108,20 @@ def remember(span: Span, state: SpanState) -> None:
 
 
 def current_state(context: Context | None = None) -> SpanState | None:
-    """Return the state of the current span."""
-    return state_of(trace.get_current_span(context))
+    """Return the state of the current span; where that is another tracer's beside ours, of the span meant by it."""
+    state = state_of(trace.get_current_span(context))
+    if state is None or not state.beside:
+        return state
+    return meant_by(state, otel_context.get_current() if context is None else context)
+
+
+def meant_by(state: SpanState, context: Mapping[str, Any]) -> SpanState | None:
+    """Return the deepest span of our tree where another tracer's span beside ours is current."""
+    above = state.below_ours()
+    ours = context.get(HERE_KEY)
+    if not isinstance(ours, SpanState) or (above is not None and above.is_inside(ours)):
+        return above
+    return ours
 
 
 def is_open(span: object) -> TypeGuard[Span]:

@@ -18,10 +18,11 @@ from lucidic._guard import guarded
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
+from lucidic._spans._place import left_link, must_split, pass_over_others
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import PLAN_KEY, Plan, session_attributes
 from lucidic._spans._put import put_attributes
-from lucidic._spans._state import SpanState, is_open, state_of
+from lucidic._spans._state import HERE_KEY, SpanState, is_open, state_of
 
 
 KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
@@ -250,13 +251,14 @@ class AdapterTracer:
         if base.get(_SUPPRESS_INSTRUMENTATION_KEY) or current.get(_SUPPRESS_INSTRUMENTATION_KEY):
             return LiveSpan(trace.INVALID_SPAN, base, self._privacy(), None)
         values: dict[str, Any] = dict(base)
+        above: LiveSpan | None = None
+        beside: SpanState | None = None
         if isinstance(parent, LiveSpan):
-            above: LiveSpan | None = parent
+            above = parent
             values[_binding.SPAN_KEY] = parent.span
             state = parent.state
         else:
-            above = None
-            state = _pass_over_stale_span(values)
+            state, beside = pass_over_others(values)
         decision, around = decide(
             base,
             state,
@@ -266,21 +268,26 @@ class AdapterTracer:
             session_from=self._session_from(),
         )
         link_list = [Link(link) for link in links]
-        if _must_split(state, decision.session_id):
-            link_list.append(_left(values[_binding.SPAN_KEY].get_span_context()))
+        around_it = None if beside is None else beside.trace
+        if must_split(None if state is None else state.trace, decision.session_id):
+            link_list.append(left_link(values[_binding.SPAN_KEY].get_span_context()))
             values[_binding.SPAN_KEY] = trace.INVALID_SPAN
             state = above = None
+        elif must_split(around_it, decision.session_id):
+            values[_binding.SPAN_KEY] = trace.INVALID_SPAN
+            beside = around_it = None
         elif isinstance(left := values.get(_binding.LEFT_KEY), SpanContext) and left.is_valid:
             span_here = values.get(_binding.SPAN_KEY)
             if span_here is None or not span_here.get_span_context().is_valid:
-                link_list.append(_left(left))
+                link_list.append(left_link(left))
         values[PLAN_KEY] = Plan(
             decision,
             parent=state,
-            trace_state=None if state is None else state.trace,
+            trace_state=around_it if state is None else state.trace,
             keyed=decision.session_id or around.keyed,
             stamped=True,
             provisional=provisional,
+            moved=beside is not None,
         )
         return self._start(name, kind, values, above, decision, attributes, link_list, start_time)
 
@@ -319,53 +326,13 @@ class AdapterTracer:
             values.pop(_binding.SESSION_KEY, None)
         else:
             values[_binding.SESSION_KEY] = decision.session_id
+        values[HERE_KEY] = state_of(span)
         live = LiveSpan(span, Context(values), privacy, above, essential)
         if privacy.active and live.state is not None:
             live.state.privacy = privacy
             live.state.masked.update(essential, given)
         live._put(given)
         return live
-
-
-def _left(context: SpanContext) -> Link:
-    return Link(context, {"lucidic.link": "left_session"})
-
-
-def _must_split(parent: SpanState | None, session_id: str | None) -> bool:
-    """One trace, one session: a span of another session starts a trace of its own."""
-    return (
-        parent is not None
-        and session_id is not None
-        and parent.trace.session_id is not None
-        and parent.trace.session_id != session_id
-    )
-
-
-def _pass_over_stale_span(values: dict[str, Any]) -> SpanState | None:
-    """Pass over an ended current span: a generator was closed elsewhere and left it behind.
-
-    Only where an open span above it is known; a task that outlives its parent keeps it. Returns the state of the
-    span that is current then.
-    """
-    step = state = state_of(values.get(_binding.SPAN_KEY))
-    while step is not None and not is_open(step.span):
-        step = step.parent
-    if step is None or step is state:
-        return state
-    values[_binding.SPAN_KEY] = step.span
-    return step
-
-
-def deepest(*candidates: LiveSpan | Span | None) -> Span | None:
-    """Return the span that lies below the others in the tree; an open span beats an ended one."""
-    best: SpanState | None = None
-    found: Span | None = None
-    for candidate in candidates:
-        span = candidate.span if isinstance(candidate, LiveSpan) else candidate
-        state = None if span is None else state_of(span)
-        if state is not None and is_open(state.span) and (best is None or state.is_inside(best)):
-            best, found = state, state.span
-    return found
 
 
 def _text_of(error: BaseException) -> str:
