@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from lucidic import _binding
 from lucidic._binding import Binding
 from lucidic._drive import drive
+from lucidic._spans._peers import current_state
 from lucidic._spans._processor import stamp_server_ancestors
-from lucidic._spans._state import current_state
 
 
 if TYPE_CHECKING:

@@ -29,6 +29,9 @@ _HANDLER: Final = "maybe_invoke_function_tool_failure_error_function"
 """What turns a tool's exception into an answer (0.24); where it has moved, the SDK's redacted account remains."""
 _HANDLED_IN: Final = ("agents.tool", "agents.run_internal.tool_execution")
 
+_on: Final[set[LucidicTracingProcessor]] = set()
+"""The processors of ``instrument()`` while it holds, wherever they are registered."""
+
 
 class Instrumented:
     """What ``instrument()`` did; called, it undoes it and leaves no trace of us. Runs under way still end."""
@@ -39,6 +42,7 @@ class Instrumented:
 
     def __call__(self) -> None:
         """Undo it."""
+        _on.discard(self._processor)
         for undo in self._undone:
             undo()
         _remove_processor(self._processor)
@@ -76,6 +80,7 @@ def instrument(**options: Any) -> Instrumented:
     """
     processor = LucidicTracingProcessor(**options)
     add_trace_processor(processor)
+    _on.add(processor)
     undone = [
         *_wrap_runner(processor),
         *_wrap_tool_failures(processor),
@@ -199,8 +204,8 @@ def _reset(token: Token[RunCall | None]) -> None:
 
 
 def _is_told() -> bool:
-    """Tell whether a processor of ours is told what the SDK tells another tracer at this moment."""
-    return any(isinstance(item, LucidicTracingProcessor) for item in processors() or ())
+    """Tell whether a processor of ours is told what the SDK tells another tracer, or is about to join it."""
+    return bool(_on) or any(isinstance(item, LucidicTracingProcessor) for item in processors() or ())
 
 
 traces("openai_agents", _is_told)

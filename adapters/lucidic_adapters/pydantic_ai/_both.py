@@ -20,7 +20,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from typing_extensions import override
 
-from lucidic.adapterkit import BESIDE_KEY, guarded, reaches_others, stands_beside
+from lucidic.adapterkit import BESIDE_KEY, guarded, reaches_others
 from lucidic_adapters.pydantic_ai._settings import LucidicSettings
 from lucidic_adapters.pydantic_ai._span import FrameworkSpan
 from lucidic_adapters.pydantic_ai._tracer import restore
@@ -39,9 +39,15 @@ def ours_of(settings: object) -> LucidicSettings | None:
     return settings.ours if isinstance(settings, _BothSettings) else None
 
 
+def theirs_of(settings: InstrumentationSettings | bool) -> InstrumentationSettings | bool:
+    """Return what of the settings is not ours."""
+    return settings.theirs if isinstance(settings, _BothSettings) else settings
+
+
 class _BothSettings(InstrumentationSettings):
     def __init__(self, theirs: InstrumentationSettings, ours: LucidicSettings) -> None:
         self.__dict__.update(vars(theirs))
+        self.theirs = theirs
         self.ours = ours
         self.tracer = _BothTracer(theirs.tracer, ours.tracer)
 
@@ -93,8 +99,9 @@ class _BothTracer(Tracer):
         our_place = here
         if isinstance(above, _BothSpan):
             our_place = trace.set_span_in_context(above.ours, here)
-        elif not above.get_span_context().is_valid and stands_beside(theirs):
-            our_place = trace.set_span_in_context(theirs, here)  # one trace for both, not a second one for us
+        elif not above.get_span_context().is_valid and theirs.get_span_context().trace_flags.sampled:
+            # One trace for both, also for what the user opens inside.
+            our_place = Context({**trace.set_span_in_context(theirs, here), BESIDE_KEY: True})
         return _BothSpan(theirs, self._ours.start_span(name, our_place, **options))
 
     @override

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic_ai import Agent, Embedder
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
-from lucidic_adapters.pydantic_ai._both import beside
+from lucidic_adapters.pydantic_ai._both import beside, theirs_of
 from lucidic_adapters.pydantic_ai._settings import LucidicSettings
 
 
@@ -30,9 +30,8 @@ _ours: Final[dict[type, Any]] = {}
 def take(owner: type[Any], value: InstrumentationSettings | bool) -> InstrumentationSettings | bool:
     """Return what goes into the place when somebody else puts ``value`` there: both, or nothing if that is wanted."""
     if everywhere and value and value is not _ours.get(owner):
-        _given[owner] = value
-        value = _with_ours(owner, value)
-        _ours[owner] = value
+        _given[owner] = _others(value)
+        value = _ours[owner] = _with_ours(owner, _given[owner])
     return value
 
 
@@ -41,7 +40,7 @@ def fill() -> None:
     for owner in OWNERS:
         now = getattr(owner, "_instrument_default", False)
         if owner not in _ours or now is not _ours[owner]:
-            _given[owner] = now
+            _given[owner] = _others(now)
         value = _given[owner]
         if everywhere:
             value = _ours[owner] = _with_ours(owner, value)
@@ -49,6 +48,11 @@ def fill() -> None:
             _ours.pop(owner, None)
             del _given[owner]
         owner.instrument_all(value)
+
+
+def _others(value: InstrumentationSettings | bool) -> InstrumentationSettings | bool:
+    """Return what somebody else means by a value: some put back what they once found there, which was ours."""
+    return False if any(value is made for made in everywhere) else theirs_of(value)
 
 
 def _with_ours(owner: type[Any], value: InstrumentationSettings | bool) -> InstrumentationSettings | bool:

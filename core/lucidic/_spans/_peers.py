@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
+from opentelemetry import context as otel_context
+from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Span
+from opentelemetry.sdk.trace import ReadableSpan, Span
 
-from lucidic._spans._state import state_of
+from lucidic._spans._state import HERE_KEY, SpanState, state_of
 
 
 BESIDE_KEY: Final = "lucidic.beside"
@@ -30,6 +32,9 @@ _SCOPES: Final = re.compile(
 _LANGFUSE: Final = "langfuse-sdk"
 """One scope for all of Langfuse's spans: those of its LangChain callbacks are told by the code that starts them."""
 _LANGFUSE_CALLBACKS: Final = "langfuse.langchain"
+_LANGSMITH: Final = "langsmith"
+_LANGSMITH_METHOD: Final = "langsmith.metadata.ls_method"
+"""LangSmith makes its spans later, in a thread of its own; runs that its own decorators made have this."""
 _DEEPEST: Final = 12
 
 _traced: dict[str, Callable[[], bool]] = {}
@@ -71,14 +76,51 @@ def reaches_others(tracer: object) -> bool:
     )
 
 
+def current_state(context: Context | None = None) -> SpanState | None:
+    """Return the state of the current span; where that is another tracer's beside ours, of the span meant by it."""
+    here = otel_context.get_current() if context is None else context
+    span = trace.get_current_span(here)
+    state = state_of(span)
+    return meant_by(state, here) if stands_beside(span) else state
+
+
+def meant_by(state: SpanState | None, context: Mapping[str, Any]) -> SpanState | None:
+    """Return the deepest span of our tree where another tracer's span beside ours is current.
+
+    Args:
+        state: Of their span; ``None`` where our processor is not on its provider.
+        context: Where it is current.
+
+    """
+    above = None if state is None else state.below_ours()
+    ours = context.get(HERE_KEY)
+    if not isinstance(ours, SpanState) or (above is not None and above.is_inside(ours)):
+        return above
+    return ours
+
+
 def stands_beside(span: object) -> bool:
     """Tell whether a span is another tracer's, of something that an adapter of ours traces too."""
     state = state_of(span)
-    return state is not None and state.beside
+    if state is not None:
+        return state.beside
+    scope = span.instrumentation_scope if isinstance(span, ReadableSpan) else None
+    if scope is None or not _traced:
+        return False
+    here = _traced.get("langchain" if scope.name == _LANGFUSE else _framework_of(scope.name) or "")
+    return here is not None and here()
+
+
+def is_kept(span: ReadableSpan) -> bool:
+    """Tell, once a span beside ours has ended, whether it is of something that only its tracer knows."""
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == _LANGSMITH and _LANGSMITH_METHOD in (span.attributes or {})
 
 
 @lru_cache(maxsize=512)
 def _framework_of(scope: str) -> str | None:
+    if scope == _LANGSMITH:
+        return "langchain"
     found = _SCOPES.match(scope)
     return None if found is None else found["framework"] or found["logfire"]
 

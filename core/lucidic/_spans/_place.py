@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext
 
 from lucidic import _binding
-from lucidic._spans._state import HERE_KEY, SpanState, TraceState, is_open, meant_by, state_of
+from lucidic._spans._peers import BESIDE_KEY, meant_by, stands_beside
+from lucidic._spans._state import HERE_KEY, SpanState, TraceState, is_open, state_of
 
 
 if TYPE_CHECKING:
@@ -31,24 +32,30 @@ def must_split(trace_state: TraceState | None, session_id: str | None) -> bool:
     )
 
 
-def pass_over_others(values: dict[str, Any]) -> tuple[SpanState | None, SpanState | None]:
-    """Find the parent where another tracer's span may be current that stands beside one of ours.
+class Place(NamedTuple):
+    """Where a span starts."""
 
-    Returns the state of the parent, and that of the other tracer's span where nothing else is above: OpenTelemetry's
-    parent is that one then, so that both are one trace, and in our copy there is none.
-    """
-    state = state_of(values.get(_binding.SPAN_KEY))
-    if state is None:
-        return None, None
-    meant = meant_by(state, values) if state.beside else state
-    if meant is not None:
-        if meant is not state or is_open(meant.span):
-            values[_binding.SPAN_KEY] = meant.span  # an adapter's own object may stand for it
-        return _pass_over_stale_span(values), None
-    if is_open(state.span):
-        return None, state
-    values[_binding.SPAN_KEY] = trace.INVALID_SPAN
-    return None, None
+    parent: SpanState | None
+    moved: bool = False
+    """OpenTelemetry's parent is another tracer's span, so that both are one trace; in our copy there is none."""
+    trace: TraceState | None = None
+    """The trace that it is in then, where our processor sees it."""
+
+
+def pass_over_others(values: dict[str, Any]) -> Place:
+    """Find the parent where another tracer's span may be current that stands beside one of ours."""
+    span = values.get(_binding.SPAN_KEY)
+    state = state_of(span)
+    passed = values.pop(BESIDE_KEY, False) or stands_beside(span)
+    parent = meant_by(state, values) if passed else state
+    if parent is not None:
+        if parent is not state or is_open(parent.span):
+            values[_binding.SPAN_KEY] = parent.span  # an adapter's own object may stand for it
+        return Place(_pass_over_stale_span(values))
+    if passed and not is_open(span):
+        values[_binding.SPAN_KEY] = trace.INVALID_SPAN
+        return Place(None)
+    return Place(None, moved=passed, trace=None if state is None else state.trace)
 
 
 def beneath(context: Context) -> Context:
@@ -58,11 +65,12 @@ def beneath(context: Context) -> Context:
     opens below it is exported by it as without us. Our own tree goes by what the context says beside it.
     """
     theirs = trace.get_current_span()
-    state, ours = state_of(theirs), context.get(HERE_KEY)
-    if state is None or not state.beside or not is_open(theirs) or not isinstance(ours, SpanState):
+    ours = context.get(HERE_KEY)
+    if not (stands_beside(theirs) and is_open(theirs) and isinstance(ours, SpanState)):
         return context
-    above = state.below_ours()
-    if (above is None or ours.is_inside(above)) and _trace_id(state) == _trace_id(ours):
+    state = state_of(theirs)
+    above = None if state is None else state.below_ours()
+    if (above is None or ours.is_inside(above)) and theirs.get_span_context().trace_id == _trace_id(ours):
         return trace.set_span_in_context(theirs, context)
     return context
 

@@ -20,11 +20,11 @@ from lucidic._ids import UNKNOWN, framework_id
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
-from lucidic._spans._peers import is_beside
+from lucidic._spans._peers import is_beside, is_kept, meant_by, stands_beside
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._put import plain
 from lucidic._spans._roots import mark_local_root, tell_root, with_what_was_told
-from lucidic._spans._state import SpanState, TraceState, current_state, is_open, remember, state_of
+from lucidic._spans._state import SpanState, TraceState, is_open, remember, state_of
 from lucidic._spans._tokens import counted_above, has_tokens, without_tokens
 
 
@@ -133,7 +133,7 @@ class StampProcessor(SpanProcessor):
                 return  # started before us, or under suppress_tracing
             # The live span refers to its state: without this the two would wait for the garbage collector.
             state.span = span
-            if state.beside:
+            if state.beside and not is_kept(span):
                 return
             span = _with_one_id(span, state)
             attributes = plain(span.attributes)
@@ -171,12 +171,14 @@ class StampProcessor(SpanProcessor):
         self._open = WeakValueDictionary()
 
     def _plan_foreign(self, span: Span, context: Context) -> Plan:
+        here = trace.get_current_span(context)
+        above = state_of(here)
         beside = is_beside(span, context)
-        above = state_of(trace.get_current_span(context))
-        parent = above if beside else current_state(context)
+        passed = not beside and stands_beside(here)
+        parent = meant_by(above, context) if passed else above
         if parent is not None and not _same_trace(parent, span):
             parent = above if above is not None and _same_trace(above, span) else None
-        moved = not beside and above is not None and (above.beside or not _is_parent(above, span))
+        moved = passed or (not beside and above is not None and not _is_parent(above, span))
         decision, around = decide(
             context,
             parent,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
@@ -105,23 +101,6 @@ def state_of(span: object) -> SpanState | None:
 def remember(span: Span, state: SpanState) -> None:
     """Keep ``state`` on the span object, so that it lives exactly as long as the span is referred to."""
     setattr(span, _STATE, state)
-
-
-def current_state(context: Context | None = None) -> SpanState | None:
-    """Return the state of the current span; where that is another tracer's beside ours, of the span meant by it."""
-    state = state_of(trace.get_current_span(context))
-    if state is None or not state.beside:
-        return state
-    return meant_by(state, otel_context.get_current() if context is None else context)
-
-
-def meant_by(state: SpanState, context: Mapping[str, Any]) -> SpanState | None:
-    """Return the deepest span of our tree where another tracer's span beside ours is current."""
-    above = state.below_ours()
-    ours = context.get(HERE_KEY)
-    if not isinstance(ours, SpanState) or (above is not None and above.is_inside(ours)):
-        return above
-    return ours
 
 
 def is_open(span: object) -> TypeGuard[Span]:

@@ -18,11 +18,11 @@ from lucidic._guard import guarded
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
-from lucidic._spans._place import left_link, must_split, pass_over_others
+from lucidic._spans._place import Place, left_link, must_split, pass_over_others
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import PLAN_KEY, Plan, session_attributes
 from lucidic._spans._put import put_attributes
-from lucidic._spans._state import HERE_KEY, SpanState, is_open, state_of
+from lucidic._spans._state import HERE_KEY, is_open, state_of
 
 
 KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
@@ -252,13 +252,13 @@ class AdapterTracer:
             return LiveSpan(trace.INVALID_SPAN, base, self._privacy(), None)
         values: dict[str, Any] = dict(base)
         above: LiveSpan | None = None
-        beside: SpanState | None = None
         if isinstance(parent, LiveSpan):
             above = parent
             values[_binding.SPAN_KEY] = parent.span
-            state = parent.state
+            place = Place(parent.state)
         else:
-            state, beside = pass_over_others(values)
+            place = pass_over_others(values)
+        state = place.parent
         decision, around = decide(
             base,
             state,
@@ -268,14 +268,13 @@ class AdapterTracer:
             session_from=self._session_from(),
         )
         link_list = [Link(link) for link in links]
-        around_it = None if beside is None else beside.trace
         if must_split(None if state is None else state.trace, decision.session_id):
             link_list.append(left_link(values[_binding.SPAN_KEY].get_span_context()))
             values[_binding.SPAN_KEY] = trace.INVALID_SPAN
             state = above = None
-        elif must_split(around_it, decision.session_id):
+        elif must_split(place.trace, decision.session_id):
             values[_binding.SPAN_KEY] = trace.INVALID_SPAN
-            beside = around_it = None
+            place = Place(None)
         elif isinstance(left := values.get(_binding.LEFT_KEY), SpanContext) and left.is_valid:
             span_here = values.get(_binding.SPAN_KEY)
             if span_here is None or not span_here.get_span_context().is_valid:
@@ -283,11 +282,11 @@ class AdapterTracer:
         values[PLAN_KEY] = Plan(
             decision,
             parent=state,
-            trace_state=around_it if state is None else state.trace,
+            trace_state=place.trace if state is None else state.trace,
             keyed=decision.session_id or around.keyed,
             stamped=True,
             provisional=provisional,
-            moved=beside is not None,
+            moved=place.moved,
         )
         return self._start(name, kind, values, above, decision, attributes, link_list, start_time)
 
