@@ -13,7 +13,7 @@ from lucidic._runtime import runtime
 from lucidic._scope import Entering, Scope, SessionScope, bind_here
 from lucidic._spans._decide import decide
 from lucidic._spans._json import dumps
-from lucidic._spans._state import current_state
+from lucidic._spans._peers import current_state
 
 
 _R = TypeVar("_R")

@@ -17,7 +17,7 @@ from lucidic._manage import stored_session
 from lucidic._opening import Opening, SessionOptions, hosted_registry
 from lucidic._runtime import runtime
 from lucidic._scope import Entering, Scope, SessionScope
-from lucidic._spans._state import current_state
+from lucidic._spans._peers import current_state
 from lucidic.errors import SessionActiveError, SessionFinishedError, SessionNotFoundError
 
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from lucidic._runtime import runtime
 from lucidic.errors import MissingDependencyError
+
+
+_by_us: Final[set[str]] = set()
+
+
+def instruments_client(name: str) -> bool:
+    """Tell whether the spans of a client, ``"openai"`` or ``"anthropic"``, are made because lucidic was asked to."""
+    return name in _by_us
 
 
 def instrument_openai(**options: Any) -> Callable[[], None]:
@@ -42,7 +50,12 @@ def _instrument(client: str, instrumentor: str, what: str, options: dict[str, An
     if made.is_instrumented_by_opentelemetry:
         return _nothing  # the program did it itself, and its spans pass our processor all the same
     made.instrument(tracer_provider=runtime().provider(options.pop("tracer_provider", None)), **options)
-    undo: Callable[[], None] = made.uninstrument
+    _by_us.add(client)
+
+    def undo() -> None:
+        _by_us.discard(client)
+        made.uninstrument()
+
     return undo
 
 

@@ -20,8 +20,9 @@ from opentelemetry.trace import Span, SpanContext
 from lucidic import _binding, _bound
 from lucidic._bound import Binding
 from lucidic._drive import drive
+from lucidic._spans._peers import current_state
 from lucidic._spans._processor import stamp_server_ancestors
-from lucidic._spans._state import current_state, is_open
+from lucidic._spans._state import is_open
 
 
 if TYPE_CHECKING:

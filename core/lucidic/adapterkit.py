@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from lucidic._active import block_of_generator
+from lucidic._clients import instruments_client
 from lucidic._config import check_session_from
 from lucidic._guard import guarded, log_once_a_minute
 from lucidic._ids import check_session_id, framework_id
@@ -58,13 +59,16 @@ from lucidic._spans._openinference import (
     tool_schema_attributes,
     usage_attributes,
 )
+from lucidic._spans._peers import BESIDE_KEY, reaches_others, stands_beside, traces
+from lucidic._spans._place import beneath, deepest
 from lucidic._spans._privacy import Privacy
-from lucidic._spans._tracer import AdapterTracer, deepest
+from lucidic._spans._tracer import AdapterTracer
 from lucidic._spans._vendors import provider_name, system_name
 from lucidic.errors import MissingDependencyError
 
 
 __all__ = [
+    "BESIDE_KEY",
     "CANCELLED",
     "INCOMPLETE",
     "SESSION_METADATA_KEYS",
@@ -88,6 +92,7 @@ __all__ = [
     "Usage",
     "Video",
     "agent_attributes",
+    "beneath",
     "block_here",
     "block_of_generator",
     "chosen_trace_id",
@@ -99,6 +104,7 @@ __all__ = [
     "framework_ids",
     "graph_node_attributes",
     "guarded",
+    "instruments_client",
     "io_attributes",
     "json_object",
     "llm_attributes",
@@ -107,11 +113,14 @@ __all__ = [
     "message_attributes",
     "prompt_template_attributes",
     "provider_name",
+    "reaches_others",
     "reranker_attributes",
     "retriever_attributes",
+    "stands_beside",
     "system_name",
     "tool_attributes",
     "tool_schema_attributes",
+    "traces",
     "usage_attributes",
     "user_attributes",
 ]

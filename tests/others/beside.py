@@ -1,6 +1,7 @@
 """Run the three frameworks beside another tracer, and say what both have seen: ``python beside.py NAME WHO``.
 
 NAME is a key of ``OTHERS``; WHO is ``us``, ``them``, ``them first`` or ``us first``. Prints one line of JSON.
+With ``root`` as the third word nothing is open around the work.
 """
 
 from __future__ import annotations
@@ -8,35 +9,48 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+from langchain_core.tracers.langchain import wait_for_all_tracers
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
+RUN = re.compile(rb'name="post\.[-0-9a-f]{36}".*?\r\n\r\n(.*?)\r\n--', re.DOTALL)
+NOTE, SECRET = "note", "my password is hunter2"
 SESSION = "user_0001_conv_0001"
 seen = InMemorySpanExporter()
-requests: list[str] = []
+requests: list[bytes] = []
 
 
 class Endpoint(BaseHTTPRequestHandler):
     """Takes whatever another tracer sends, on loopback."""
 
     def do_POST(self):
-        self.rfile.read(int(self.headers.get("content-length") or 0))
-        requests.append(self.path)
+        requests.append(b"".join(self._body()))
         self.send_response(202)
         self.send_header("content-length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
 
     do_GET = do_PATCH = do_PUT = do_POST
+
+    def _body(self):
+        if self.headers.get("transfer-encoding") != "chunked":
+            yield self.rfile.read(int(self.headers.get("content-length") or 0))
+            return
+        # Unread, a body that is still being sent would have the sender see a broken connection, and try again.
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     def log_message(self, *args):
         pass
@@ -113,26 +127,34 @@ def langsmith():
     }  # fmt: skip
 
 
+def langsmith_spans():
+    provider_of_theirs()
+    langsmith()
+    os.environ |= {"LANGSMITH_OTEL_ENABLED": "true", "LANGSMITH_OTEL_ONLY": "true"}
+
+
 OTHERS = {
     "openinference": openinference,
     "openllmetry": openllmetry,
     "logfire": logfire,
     "langfuse": langfuse,
     "langsmith": langsmith,
+    "langsmith spans": langsmith_spans,
 }
 
 
-def work():
+def work(*, root=False):
     import lucidic as lai
     from lucidic.testing import ScriptedServer
     from lucidic_adapters import _demo
 
     with ScriptedServer(_demo.script) as server, lai.bind_session(SESSION):
-        with trace.get_tracer("user").start_as_current_span("request"):
+        request = trace.get_tracer("user").start_as_current_span("request", attributes={NOTE: SECRET})
+        with nullcontext() if root else request:
             _demo.Team(model="m", api_key="none", base_url=server.openai_url, trust_env=False).ask()
 
 
-def main(name, who):
+def main(name, who, root=None):
     trap = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: trap.append(f"{record.name}: {record.getMessage()}")
@@ -147,7 +169,7 @@ def main(name, who):
         if who.startswith("them"):
             OTHERS[name]()
         if who == "them":
-            work()
+            work(root=root)
             return report((), trap)
         theirs = trace.get_tracer_provider()
         captured = stack.enter_context(capture_spans())
@@ -159,11 +181,12 @@ def main(name, who):
             OTHERS[name]()
             theirs = trace.get_tracer_provider()
             captured.clear()
-        work()
+        work(root=root)
         return report(captured.spans, trap, replaced=trace.get_tracer_provider() is not theirs)
 
 
 def report(ours, trap, *, replaced=False):
+    wait_for_all_tracers()
     names = {span.context.span_id: span.name for span in ours}
     return {
         "ours": sorted(path(span, ours) for span in ours if is_ours(span)),
@@ -174,15 +197,29 @@ def report(ours, trap, *, replaced=False):
             (span.attributes or {}).get("llm.token_count.total", 0) for span in ours if is_ours(span)
         ),
         "prompt_tokens": sum(prompt_tokens(span) for span in ours),
-        "theirs": sorted(
-            Counter(span.name for span in seen.get_finished_spans() if not is_ours(span)).items()
-        ),
+        "theirs": sorted(their_spans().items()),
         "they_see_us": sum(map(is_ours, seen.get_finished_spans())),
         "twice": [item for item, count in Counter(s.context.span_id for s in ours).items() if count > 1],
-        "requests": len(requests),
+        "note": notes(ours),
+        "their_note": notes(seen.get_finished_spans()),
+        "kept": sorted(span.name for span in ours if not is_ours(span)),
         "replaced": replaced,
         "logs": trap,
     }
+
+
+def their_spans():
+    """Count what the other tracer has by names: the spans it exported, or the runs that it sent."""
+    found = Counter(span.name for span in seen.get_finished_spans() if not is_ours(span))
+    for body in requests:
+        if b'name="post.' in body:
+            # A part of a run is said once more, without its name, for the inputs and the like.
+            found.update(json.loads(part)["name"] for part in RUN.findall(body))
+    return found
+
+
+def notes(spans):
+    return [span.attributes[NOTE] for span in spans if NOTE in (span.attributes or {})]
 
 
 def is_ours(span):
@@ -211,6 +248,5 @@ def prompt_tokens(span):
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2])))
+    print(json.dumps(main(*sys.argv[1:])))
     sys.stdout.flush()
-    os._exit(0)  # what others still want to send goes nowhere

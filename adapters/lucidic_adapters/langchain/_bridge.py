@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 
+from lucidic.adapterkit import beneath
 from lucidic_adapters.langchain import _bridge_calls as calls
 from lucidic_adapters.langchain import _rerankers
 from lucidic_adapters.langchain._bridge_cell import awaits, claim, configurable_here
@@ -108,7 +109,7 @@ def _config_context(original: Callable[..., Any]) -> Callable[..., Any]:
         result = original(config, *args, **kwargs)
         run = RUNS.get(getattr(config.get("callbacks"), "parent_run_id", None))
         if run is not None and otel_context.get_current().get(RUN_KEY) is not run:
-            otel_context.attach(run.context)
+            otel_context.attach(beneath(run.context))
         return result
 
     return set_config_context

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from opentelemetry import context as otel_context
 
+from lucidic.adapterkit import beneath
 from lucidic_adapters.langchain._agents import is_agent
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, configurable_here, restore
 from lucidic_adapters.langchain._bridge_streams import AsyncSteps, StreamFunction, SyncSteps, late
@@ -52,7 +53,7 @@ def sync_call_of_manager(original: Callable[..., Any]) -> Callable[..., Any]:
         if run is None:
             return original(self, *args, **kwargs)
         outer = otel_context.get_current()
-        otel_context.attach(run.context)
+        otel_context.attach(beneath(run.context))
         try:
             return original(self, *args, **kwargs)
         finally:
@@ -70,7 +71,7 @@ def async_call_of_manager(original: Callable[..., Awaitable[Any]]) -> Callable[.
         if run is None:
             return await original(self, *args, **kwargs)
         outer = otel_context.get_current()
-        otel_context.attach(run.context)
+        otel_context.attach(beneath(run.context))
         try:
             return await original(self, *args, **kwargs)
         finally:

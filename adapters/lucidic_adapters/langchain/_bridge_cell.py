@@ -9,6 +9,7 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
+from lucidic.adapterkit import beneath
 from lucidic_adapters.langchain._runs import RUNS, Run
 
 
@@ -64,7 +65,7 @@ def claim(run: Run) -> None:
         return
     cell.runs.append(run)
     if cell.enters:
-        otel_context.attach(run.context)
+        otel_context.attach(beneath(run.context))
 
 
 def restore(outer: Context) -> None:

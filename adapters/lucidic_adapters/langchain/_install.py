@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from langchain_core.callbacks import manager
 from langchain_core.tracers.context import register_configure_hook
+from opentelemetry import context as otel_context
 
+from lucidic.adapterkit import traces
 from lucidic_adapters.langchain import _bridge
 from lucidic_adapters.langchain._handler import LucidicHandler
+from lucidic_adapters.langchain._runs import RUN_KEY
+
+
+_DEEPEST: Final = 16
+"""How far another tracer's callback is from the code of LangChain that calls it."""
 
 
 class _Hook:
@@ -53,3 +62,20 @@ def instrument(**options: Any) -> Callable[[], None]:
             _hook.handler = _bridge.lifecycle.handler = None
 
     return undo
+
+
+def _sees_this() -> bool:
+    """Tell whether the run that LangChain tells another tracer of at this moment is told to us as well."""
+    if _hook.handler is not None or otel_context.get_current().get(RUN_KEY) is not None:
+        return True
+    frame = sys._getframe(1).f_back
+    for _ in range(_DEEPEST):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == manager.__name__ and "handlers" in frame.f_locals:
+            return any(isinstance(item, LucidicHandler) for item in frame.f_locals["handlers"])
+        frame = frame.f_back
+    return False
+
+
+traces("langchain", _sees_this)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any, Final
 
 
@@ -16,7 +17,7 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 _DEEPEST: Final = 16
 _NEAR: Final = 6
 _START: Final = "start"
-_MARKED: Final = "mark_as_current"
+MARKED: Final = "mark_as_current"
 """The method of the SDK's traces and spans that calls processors, and its parameter."""
 
 MODEL_CALL: Final = ("tracing", "model_settings", "handoffs")
@@ -59,10 +60,23 @@ def is_marked_current() -> bool:
         if frame is None:
             break
         # By the name first: this is asked for every span, and a code's variables are gathered on each look.
-        if frame.f_code.co_name == _START and _MARKED in frame.f_code.co_varnames:
-            return bool(frame.f_locals.get(_MARKED, True))
+        if (
+            frame.f_code.co_name == _START
+            and MARKED in frame.f_code.co_varnames
+            and str(frame.f_globals.get("__name__")).startswith("agents.")
+        ):
+            return bool(frame.f_locals.get(MARKED, True) or _marked_by_wrapper(frame))
         frame = frame.f_back
     return True
+
+
+def _marked_by_wrapper(start: FrameType) -> bool:
+    """Tell whether another tracer's wrapper around the span (logfire's) makes itself the current one."""
+    above = start.f_back
+    wrapper = None if above is None else above.f_locals.get("self")
+    if above is None or getattr(wrapper, "wrapped", None) is not start.f_locals.get("self"):
+        return False
+    return above.f_code.co_name == "__enter__" or bool(above.f_locals.get(MARKED))
 
 
 def passing_error() -> BaseException | None:

@@ -191,6 +191,11 @@ class LucidicTracingProcessor(TracingProcessor):
         self._on_idle = on_idle
         self._leave_if_idle()
 
+    @property
+    def is_leaving(self) -> bool:
+        """True once it takes no new workflow."""
+        return self._on_idle is not None
+
     def _leave_if_idle(self) -> None:
         on_idle = self._on_idle
         if on_idle is None or self._works or any(not flow.ended for flow in list(self._flows.values())):

@@ -13,7 +13,8 @@ from agents.run import AgentRunner
 from agents.tracing import add_trace_processor, get_trace_provider
 from agents.tracing.traces import NoOpTrace
 
-from lucidic.adapterkit import guarded
+from lucidic.adapterkit import guarded, traces
+from lucidic_adapters.openai_agents._context import settle
 from lucidic_adapters.openai_agents._end import bring
 from lucidic_adapters.openai_agents._hints import processors, say_why_nothing_came
 from lucidic_adapters.openai_agents._processor import LucidicTracingProcessor
@@ -28,6 +29,9 @@ _HANDLER: Final = "maybe_invoke_function_tool_failure_error_function"
 """What turns a tool's exception into an answer (0.24); where it has moved, the SDK's redacted account remains."""
 _HANDLED_IN: Final = ("agents.tool", "agents.run_internal.tool_execution")
 
+_on: Final[set[LucidicTracingProcessor]] = set()
+"""The processors of ``instrument()`` while it holds, wherever they are registered."""
+
 
 class Instrumented:
     """What ``instrument()`` did; called, it undoes it and leaves no trace of us. Runs under way still end."""
@@ -38,6 +42,7 @@ class Instrumented:
 
     def __call__(self) -> None:
         """Undo it."""
+        _on.discard(self._processor)
         for undo in self._undone:
             undo()
         _remove_processor(self._processor)
@@ -47,6 +52,16 @@ class Instrumented:
         registered = processors()
         if registered is not None and self._processor not in registered:
             add_trace_processor(self._processor)
+
+
+def _stay(processor: LucidicTracingProcessor) -> None:
+    """Join another tracer that took the place of all processors (OpenInference's instrumentor does).
+
+    A list without any processor is the user's own word, and stands.
+    """
+    registered = processors()
+    if registered and processor not in registered and not processor.is_leaving:
+        add_trace_processor(processor)
 
 
 def instrument(**options: Any) -> Instrumented:
@@ -65,6 +80,7 @@ def instrument(**options: Any) -> Instrumented:
     """
     processor = LucidicTracingProcessor(**options)
     add_trace_processor(processor)
+    _on.add(processor)
     undone = [
         *_wrap_runner(processor),
         *_wrap_tool_failures(processor),
@@ -77,6 +93,7 @@ def _is_tracing(processor: LucidicTracingProcessor) -> Callable[[], bool]:
     """Realtime sessions make no callbacks: whether they are traced is asked of the SDK when they start."""
 
     def is_tracing() -> bool:
+        _stay(processor)
         registered = processors()
         if registered is not None and processor not in registered:
             return False
@@ -101,6 +118,7 @@ def _wrap_runner(processor: LucidicTracingProcessor) -> list[Undo]:
 
     @functools.wraps(run)
     async def traced_run(self: Any, starting_agent: Any, input: Any, **kwargs: Any) -> Any:
+        _stay(processor)
         call = RunCall(input, kwargs)
         call.ending = []
         token = current_call.set(call)
@@ -116,6 +134,7 @@ def _wrap_runner(processor: LucidicTracingProcessor) -> list[Undo]:
 
     @functools.wraps(run_streamed)
     def traced_run_streamed(self: Any, starting_agent: Any, input: Any, **kwargs: Any) -> Any:
+        _stay(processor)
         call = RunCall(input, kwargs)
         token = current_call.set(call)
         try:
@@ -169,6 +188,7 @@ def _replace(owner: Any, name: str, ours: Any) -> Undo:
 
 def _finish(call: RunCall, processor: LucidicTracingProcessor) -> None:
     with guarded("agents run end"):
+        settle()
         bring(call)
         if not call.seen and call.error is None:
             say_why_nothing_came(processor)
@@ -181,3 +201,11 @@ def _reset(token: Token[RunCall | None]) -> None:
         current_call.reset(token)
     except ValueError:
         return  # closed from another context: nothing of ours is left in this one
+
+
+def _is_told() -> bool:
+    """Tell whether a processor of ours is told what the SDK tells another tracer, or is about to join it."""
+    return bool(_on) or any(isinstance(item, LucidicTracingProcessor) for item in processors() or ())
+
+
+traces("openai_agents", _is_told)

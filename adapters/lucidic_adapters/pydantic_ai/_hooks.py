@@ -23,7 +23,8 @@ from typing_extensions import override
 
 from lucidic import current_session_id
 from lucidic.adapterkit import SessionScope, block_of_generator, guarded
-from lucidic_adapters.pydantic_ai import _embeddings
+from lucidic_adapters.pydantic_ai import _embeddings, _slots
+from lucidic_adapters.pydantic_ai._both import ours_of
 from lucidic_adapters.pydantic_ai._runs import (
     Request,
     Run,
@@ -46,12 +47,10 @@ try:
 except ImportError:  # before 2.40 or so there are no realtime sessions
     AgentRealtime = None  # type: ignore[assignment,misc]
 
-__all__ = ["Instrumentation", "everywhere", "install", "uninstall"]
+__all__ = ["Instrumentation", "install", "uninstall"]
 
 _lock: Final = threading.RLock()
 _originals: list[tuple[type, str, Any]] = []
-everywhere: list[LucidicSettings] = []
-"""The settings of ``instrument()``, while they hold for the whole process."""
 _users = 0
 _realtime_options: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
@@ -63,6 +62,8 @@ def install() -> None:
         _users += 1
         if _users > 1:
             return
+        for owner in _slots.OWNERS:
+            _wrap(owner, "instrument_all", partial(_instrument_all, owner))
         _wrap(Agent, "iter", _iter)
         _wrap(InstrumentedModel, "request", _request)
         _wrap(InstrumentedModel, "request_stream", _request)
@@ -90,7 +91,19 @@ def uninstall() -> None:
 def _wrap(owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     original = owner.__dict__[name]
     _originals.append((owner, name, original))
-    setattr(owner, name, wraps(original)(make(original)))
+    if isinstance(original, staticmethod):
+        setattr(owner, name, staticmethod(wraps(original)(make(original.__func__))))
+    else:
+        setattr(owner, name, wraps(original)(make(original)))
+
+
+def _instrument_all(owner: type, original: Callable[..., None]) -> Callable[..., None]:
+    """Stay beside what others put into the one place that there is."""
+
+    def instrument_all(instrument: Any = True) -> None:
+        original(_slots.take(owner, instrument))
+
+    return instrument_all
 
 
 class _RunScope(AbstractAsyncContextManager[Any]):
@@ -196,7 +209,7 @@ def _offer_conversation(run: Run, options: dict[str, Any]) -> None:
 def _wrap_run(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     async def wrap_run(self: Any, ctx: Any, *, handler: Callable[[], Awaitable[Any]]) -> Any:
         run = current_run()
-        if run is None or not isinstance(self.settings, LucidicSettings):
+        if run is None or ours_of(self.settings) is None:
             return await original(self, ctx, handler=handler)
         run.context = ctx
         if run.prompt is None:
@@ -213,7 +226,7 @@ def _wrap_run(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
 
 def _wrap_model_request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     async def wrap_model_request(self: Any, ctx: Any, *, request_context: Any, handler: Any) -> Any:
-        if isinstance(self.settings, LucidicSettings):
+        if ours_of(self.settings) is not None:
             with guarded("pydantic_ai request"):
                 announce(
                     Request(
@@ -232,7 +245,7 @@ def _request(original: Callable[..., Any]) -> Callable[..., Any]:
     def request(
         self: Any, messages: Any, model_settings: Any, model_request_parameters: Any, *rest: Any, **named: Any
     ) -> Any:
-        if isinstance(self.instrumentation_settings, LucidicSettings):
+        if ours_of(self.instrumentation_settings) is not None:
             # Before 1.95 runs come through here too.
             direct = Instrumentation is not None
             announce(Request(messages, model_settings, model_request_parameters, self.wrapped, direct))
@@ -246,9 +259,9 @@ def _embed(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         ours = self.instrumentation_settings
         if isinstance(ours, LucidicSettings):
             tracer, call = ours.kit_tracer, self.wrapped.embed
-        elif everywhere and ours.include_content:
+        elif _slots.everywhere and ours.include_content:
             # Embedders have no default of their own but the SDK's settings: its span stays, below ours.
-            tracer, call = everywhere[-1].kit_tracer, partial(original, self)
+            tracer, call = _slots.everywhere[-1].kit_tracer, partial(original, self)
         else:
             return await original(self, inputs, input_type=input_type, settings=settings)
         return await _embeddings.embed(self, tracer, call, inputs, input_type=input_type, settings=settings)

@@ -5,63 +5,53 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pydantic_ai import Agent, Embedder
-from pydantic_ai.models.instrumented import InstrumentationSettings
-
 from lucidic.adapterkit import SESSION_METADATA_KEYS, AdapterOptions, SessionFrom
-from lucidic_adapters.pydantic_ai import _hooks
+from lucidic_adapters.pydantic_ai import _hooks, _slots
 from lucidic_adapters.pydantic_ai._hooks import Instrumentation
 from lucidic_adapters.pydantic_ai._settings import LucidicSettings
 
 
-try:
-    from pydantic_ai.images import ImageGenerator
-except ImportError:  # 1.x makes no images
-    _OWNERS: tuple[type[Any], ...] = (Agent, Embedder)
-else:
-    _OWNERS = (Agent, Embedder, ImageGenerator)
+class Instrumented:
+    """What ``instrument()`` did; called, it undoes it."""
+
+    def __init__(self, made: LucidicSettings) -> None:
+        self._made = made
+
+    def __call__(self) -> None:
+        """Undo it: what others gave to ``instrument_all()``, before or since, is there alone again."""
+        _slots.everywhere.remove(self._made)
+        _slots.fill()
+        _hooks.uninstall()
+
+    def again(self) -> None:
+        """Trace again where ``Agent.instrument_all(False)`` has switched it off."""
+        _slots.fill()
 
 
-def instrument(**options: Any) -> Callable[[], None]:
+def instrument(**options: Any) -> Instrumented:
     """Trace every agent, direct model request, embedding and image of this process, those made before too.
 
     Agents with instrumentation of their own (``agent.instrument``, an ``Instrumentation`` capability)
-    keep it, and ``agent.instrument = False`` leaves one out. What ``Agent.instrument_all()`` was given
-    before is replaced, its choices about content hold on, and undoing brings it back.
+    keep it, and ``agent.instrument = False`` leaves one out. What ``Agent.instrument_all()`` is given,
+    before or after, goes on beside ours, and its choices about content hold for both;
+    ``Agent.instrument_all(False)`` switches both off.
 
     Args:
         **options: The options of ``LucidicInstrumentation``.
 
     Returns:
-        The function that undoes it.
+        What undoes it when it is called.
 
     Raises:
         InvalidSessionIDError: ``session_id`` is empty or not text.
         ConfigurationError: ``session_from`` is neither ``"block"`` nor ``"framework"``.
 
     """
-    chosen = AdapterOptions(**options)
-    before = [getattr(owner, "_instrument_default", False) for owner in _OWNERS]
-    made = LucidicSettings(chosen, replaced=_settings_of(before[0]))
+    made = LucidicSettings(AdapterOptions(**options))
     _hooks.install()
-    _hooks.everywhere.append(made)
-    for owner in _OWNERS:
-        owner.instrument_all(made)
-
-    def undo() -> None:
-        for owner, previous in zip(_OWNERS, before, strict=True):
-            if getattr(owner, "_instrument_default", None) is made:
-                owner.instrument_all(previous)
-        _hooks.everywhere.remove(made)
-        _hooks.uninstall()
-
-    return undo
-
-
-def _settings_of(default: InstrumentationSettings | bool) -> InstrumentationSettings | None:
-    if default is True:
-        return InstrumentationSettings()
-    return default or None
+    _slots.everywhere.append(made)
+    _slots.fill()
+    return Instrumented(made)
 
 
 if TYPE_CHECKING or Instrumentation is not None:

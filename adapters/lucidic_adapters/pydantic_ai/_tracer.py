@@ -135,12 +135,12 @@ class FrameworkTracer(Tracer):
                 span.left_by(error, record=record_exception)
             raise
         finally:
-            _restore(inside, outside, span)
+            restore(inside, outside, span)
             if end_on_exit:
                 span.end()
 
 
-def _restore(inside: Context, outside: Context, span: FrameworkSpan) -> None:
+def restore(inside: Context, outside: Context, span: trace.Span) -> None:
     """Bring back what was current; in another context (a generator closed elsewhere) there is nothing to undo."""
     current = otel_context.get_current()
     if current is inside or trace.get_current_span(current) is span:

@@ -9,7 +9,8 @@ from opentelemetry.context import Context
 from lucidic import _binding
 from lucidic._bound import BINDING_KEY, Ambient
 from lucidic._spans._correlation import Decision, Evidence, FrameworkID, SessionFrom, whose_session
-from lucidic._spans._state import SpanState, current_state
+from lucidic._spans._peers import current_state
+from lucidic._spans._state import SpanState
 
 
 def decide(

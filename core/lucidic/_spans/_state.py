@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lucidic._spans._privacy import Privacy
 
 _STATE: Final = "_lucidic_state"
+HERE_KEY: Final = "lucidic.here"
+"""Context key: the state of our innermost span, also where another tracer has made its own span current on top."""
 
 
 class TraceState:
@@ -32,12 +34,14 @@ class SpanState:
     __slots__ = (
         "__weakref__",
         "astray",
+        "beside",
         "generator",
         "held",
         "holder",
         "inside",
         "keyed",
         "masked",
+        "moved",
         "parent",
         "privacy",
         "provisional",
@@ -78,6 +82,10 @@ class SpanState:
         """Of an open span of ours: the context of what runs below it, as it was made."""
         self.held: Binding | None = None
         """The block around ``inside``."""
+        self.beside = False
+        """Another tracer's span for what an adapter of ours traces itself: stamped, and not kept a second time."""
+        self.moved = False
+        """OpenTelemetry's parent is such a span; our copy hangs below ``parent`` instead."""
         self.masked: set[object] = set()
         """Attribute keys, and (name, time) of events, that were masked when they were set.
 
@@ -87,6 +95,13 @@ class SpanState:
         """What our copy of a plain root says besides what the span itself says."""
         self.privacy: Privacy | None = None
         """The rules of the handler that made the span; ``None``: the process's."""
+
+    def below_ours(self) -> SpanState | None:
+        """Return this span, or what it runs below: the nearest that does not stand beside ours."""
+        step: SpanState | None = self
+        while step is not None and step.beside:
+            step = step.parent
+        return step
 
     def is_inside(self, other: SpanState) -> bool:
         """Tell whether this span is ``other`` or runs below it."""
@@ -107,11 +122,6 @@ def state_of(span: object) -> SpanState | None:
 def remember(span: Span, state: SpanState) -> None:
     """Keep ``state`` on the span object, so that it lives exactly as long as the span is referred to."""
     setattr(span, _STATE, state)
-
-
-def current_state(context: Context | None = None) -> SpanState | None:
-    """Return the state of the current span."""
-    return state_of(trace.get_current_span(context))
 
 
 def is_open(span: object) -> TypeGuard[Span]:

@@ -12,6 +12,9 @@ an adapter of ours  a client that traces itself                 the adapter's
 an instrumentation  a client that traces itself                 the instrumentation's
 a user's own span   anything                                    both: nobody knows whether it has any
 ==================  ==========================================  ======================================
+
+What another tracer says of a framework that an adapter of ours traces is not kept a second time (``_peers.py``), so
+it needs no row.
 """
 
 from __future__ import annotations
@@ -33,9 +36,11 @@ _SIGNS: Final = (
     "gen_ai.usage.input_tokens",
     "gen_ai.usage.prompt_tokens",
 )
-_LLM: Final = OpenInferenceSpanKindValues.LLM.value
-_MODEL_CALLS: Final = {"chat", "text_completion", "generate_content"}
-_INSTRUMENTATIONS: Final = ("lucidic.", "openinference.instrumentation.", "opentelemetry.instrumentation.")
+_KINDS: Final = {OpenInferenceSpanKindValues.LLM.value, OpenInferenceSpanKindValues.EMBEDDING.value}
+_MODEL_CALLS: Final = {"chat", "text_completion", "generate_content", "embeddings"}
+_INSTRUMENTATIONS: Final = (
+    "lucidic.", "openinference.instrumentation.", "opentelemetry.instrumentation.", "pydantic-ai", "logfire.",
+)  # fmt: skip
 
 
 def has_tokens(attributes: Mapping[str, Any]) -> bool:
@@ -72,7 +77,7 @@ def without_tokens(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def _is_model_call(attributes: Mapping[str, Any]) -> bool:
     kind = attributes.get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
     if kind is not None:
-        return bool(kind == _LLM)
+        return kind in _KINDS
     return (
         attributes.get("gen_ai.operation.name") in _MODEL_CALLS
         or SpanAttributes.LLM_MODEL_NAME in attributes

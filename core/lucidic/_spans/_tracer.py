@@ -9,7 +9,7 @@ from openinference.semconv.trace import SpanAttributes
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
-from opentelemetry.trace import Link, Span, SpanContext, Tracer
+from opentelemetry.trace import Link, SpanContext, Tracer
 
 from lucidic import _binding, _bound
 from lucidic._bound import Binding
@@ -17,9 +17,10 @@ from lucidic._sdk import put_attributes
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide, passes_on, remember_inside
 from lucidic._spans._live import LiveSpan, without_none
+from lucidic._spans._place import Place, left_link, must_split, pass_over_others
+from lucidic._spans._plan import PLAN_KEY, Plan, session_attributes
 from lucidic._spans._privacy import Privacy
-from lucidic._spans._processor import PLAN_KEY, Plan, session_attributes
-from lucidic._spans._state import SpanState, TraceState, is_open, state_of
+from lucidic._spans._state import HERE_KEY, SpanState, state_of
 
 
 KIND: Final = SpanAttributes.OPENINFERENCE_SPAN_KIND
@@ -76,18 +77,18 @@ class AdapterTracer:
         else:
             above = state = None
         if state is not None and self._handler_id is None and passes_on(state, current, framework):
-            place = _Place(dict(current), above, state, Decision(state.session_id, "parent"), [])
+            start = _Start(dict(current), above, Place(state), Decision(state.session_id, "parent"), [])
         else:
             found = self._look_around(parent, framework)
             if found is None:
                 return LiveSpan(trace.INVALID_SPAN, current, self._privacy(), None)
-            place = found
-        place.links.extend(Link(link) for link in links)
-        return self._start(name, kind, place, provisional, attributes, start_time)
+            start = found
+        start.links.extend(Link(link) for link in links)
+        return self._start(name, kind, start, provisional, attributes, start_time)
 
     def _look_around(
         self, parent: LiveSpan | Context | None, framework: Sequence[FrameworkID]
-    ) -> _Place | None:
+    ) -> _Start | None:
         """Find where a span starts, and whose it is; nowhere, where tracing is suppressed."""
         current = _binding.cleaned()
         base = _binding.cleaned(parent) if isinstance(parent, Context) else current
@@ -98,9 +99,10 @@ class AdapterTracer:
         if isinstance(parent, LiveSpan):
             above = parent
             values[_bound.SPAN_KEY] = parent.span
-            state = parent.state
+            place = Place(parent.state)
         else:
-            state = _pass_over_stale_span(values)
+            place = pass_over_others(values)
+        state = place.parent
         decision, around = decide(
             base,
             state,
@@ -110,35 +112,41 @@ class AdapterTracer:
             session_from=self._session_from(),
         )
         links: list[Link] = []
-        if _must_split(state, decision.session_id):
-            links.append(_left(values[_bound.SPAN_KEY].get_span_context()))
+        if must_split(None if state is None else state.trace, decision.session_id):
+            links.append(left_link(values[_bound.SPAN_KEY].get_span_context()))
             values[_bound.SPAN_KEY] = trace.INVALID_SPAN
             state = above = None
+        elif must_split(place.trace, decision.session_id):
+            values[_bound.SPAN_KEY] = trace.INVALID_SPAN
+            place = Place(None)
         elif isinstance(left := values.get(_bound.LEFT_KEY), SpanContext) and left.is_valid:
             span_here = values.get(_bound.SPAN_KEY)
             if span_here is None or not span_here.get_span_context().is_valid:
-                links.append(_left(left))
-        return _Place(values, above, state, decision, links, around.keyed, around.generator)
+                links.append(left_link(left))
+        return _Start(
+            values, above, place._replace(parent=state), decision, links, around.keyed, around.generator
+        )
 
     def _start(
         self,
         name: str,
         kind: str,
-        place: _Place,
+        start: _Start,
         provisional: bool,
         attributes: Mapping[str, Any] | None,
         start_time: int | None,
     ) -> LiveSpan:
         """Start the span, and make of its place's context the one of what runs below it."""
-        values, above, parent, decision, links, keyed, generator = place
+        values, above, place, decision, links, keyed, generator = start
         session_id = decision.session_id
         state = SpanState(
             session_id=session_id,
-            parent=parent,
-            trace_state=TraceState() if parent is None else parent.trace,
+            parent=place.parent,
+            trace_state=place.trace_state,
             keyed=session_id or keyed,
             provisional=provisional,
         )
+        state.moved = place.moved
         if generator is not None:
             state.generator = generator
         given = without_none(attributes) if attributes else {}
@@ -166,6 +174,7 @@ class AdapterTracer:
             values.pop(_bound.SESSION_KEY, None)
         else:
             values[_bound.SESSION_KEY] = session_id
+        values[HERE_KEY] = state_of(span)
         live = LiveSpan(span, Context(values), privacy, above, len(essential) + len(given))
         if live.state is None:
             put_attributes(span, rest)  # we were shut down, or it is sampled out: it is not for us
@@ -174,55 +183,14 @@ class AdapterTracer:
         return live
 
 
-class _Place(NamedTuple):
+class _Start(NamedTuple):
     """Where a span starts, and whose it is."""
 
     values: dict[str, Any]
     """Of the context to start in."""
     above: LiveSpan | None
-    parent: SpanState | None
+    place: Place
     decision: Decision
     links: list[Link]
     keyed: str | None = None
     generator: Binding | None = None
-
-
-def _left(context: SpanContext) -> Link:
-    return Link(context, {"lucidic.link": "left_session"})
-
-
-def _must_split(parent: SpanState | None, session_id: str | None) -> bool:
-    """One trace, one session: a span of another session starts a trace of its own."""
-    return (
-        parent is not None
-        and session_id is not None
-        and parent.trace.session_id is not None
-        and parent.trace.session_id != session_id
-    )
-
-
-def _pass_over_stale_span(values: dict[str, Any]) -> SpanState | None:
-    """Pass over an ended current span: a generator was closed elsewhere and left it behind.
-
-    Only where an open span above it is known; a task that outlives its parent keeps it. Returns the state of the
-    span that is current then.
-    """
-    step = state = state_of(values.get(_bound.SPAN_KEY))
-    while step is not None and not is_open(step.span):
-        step = step.parent
-    if step is None or step is state:
-        return state
-    values[_bound.SPAN_KEY] = step.span
-    return step
-
-
-def deepest(*candidates: LiveSpan | Span | None) -> Span | None:
-    """Return the span that lies below the others in the tree; an open span beats an ended one."""
-    best: SpanState | None = None
-    found: Span | None = None
-    for candidate in candidates:
-        span = candidate.span if isinstance(candidate, LiveSpan) else candidate
-        state = None if span is None else state_of(span)
-        if state is not None and is_open(state.span) and (best is None or state.is_inside(best)):
-            best, found = state, state.span
-    return found
