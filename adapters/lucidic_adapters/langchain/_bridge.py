@@ -88,6 +88,8 @@ def _patch(target: str, name: str, wrap: Callable[[Any], Any], *, required: bool
         if required:
             _moved(target, name)
         return
+    if name not in vars(owner) and not required:
+        return  # inherited from a class where it is wrapped
     ours = wrap(original)
     setattr(owner, name, ours)
     _patched.append((owner, name, original, ours))

@@ -16,6 +16,8 @@ from lucidic_adapters.langchain._runs import Run
 from lucidic_adapters.langchain._tools import json_io
 
 
+_NO_INPUT_YET: Final = {"input": ""}
+"""What LangChain starts a streamed run with; or what somebody really asked."""
 _NO_TAGS: Final = _agents.read_tags(())
 
 
@@ -54,9 +56,22 @@ def output_of(run: Run, value: object) -> dict[str, Any]:
     return json_io("output", value if words is None else words)
 
 
+def is_no_input_yet(inputs: object) -> bool:
+    """Tell whether a run was started with what LangChain says before it has read the input of a stream."""
+    # Looked at with care: comparing what a user gives may raise, or give an array.
+    return (
+        isinstance(inputs, dict)
+        and len(inputs) == 1
+        and type(said := inputs.get("input")) is str
+        and not said
+    )
+
+
 def late_input(run: Run, inputs: object) -> dict[str, Any]:
     """Describe the input of a streamed run, which only its end knows."""
-    return input_of(run, inputs) if run.defers_input and inputs is not None else {}
+    if not run.defers_input:
+        return {}
+    return input_of(run, _NO_INPUT_YET if inputs is None else inputs)
 
 
 def answered(run: Run, response: LLMResult) -> dict[str, Any]:

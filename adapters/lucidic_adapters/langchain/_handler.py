@@ -34,7 +34,15 @@ from lucidic.adapterkit import (
 )
 from lucidic_adapters.langchain import _agents, _bridge, _models, _tools
 from lucidic_adapters.langchain._control import control_flow, link_resume, tell_pause
-from lucidic_adapters.langchain._describe import answered, describe, input_of, late_input, output_of, run_name
+from lucidic_adapters.langchain._describe import (
+    answered,
+    describe,
+    input_of,
+    is_no_input_yet,
+    late_input,
+    output_of,
+    run_name,
+)
 from lucidic_adapters.langchain._events import EventCallbacks
 from lucidic_adapters.langchain._runs import GUARD, RUN_KEY, RUNS, Run
 from lucidic_adapters.langchain._sessions import session_ids
@@ -193,7 +201,7 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
 
             def facts(run: Run, known: Mapping[str, Any]) -> dict[str, Any]:
                 found = describe(run, name, known, tags)
-                run.defers_input = "defers_inputs" in kwargs and bool(kwargs["defers_inputs"])
+                run.defers_input = is_no_input_yet(inputs)
                 if not run.defers_input:
                     found.update(input_of(run, inputs))
                 if kind == "PROMPT":

@@ -219,6 +219,8 @@ def _maker(kind: type) -> Callable[[Any], dict[str, Any]] | None:
         return lambda prompt: {"messages": prompt.to_messages()}
     if issubclass(kind, BaseModel):
         return dict
+    if kind.__name__ == "Send" and kind.__module__.startswith("langgraph."):
+        return lambda send: {"node": send.node, "arg": send.arg}
     if dataclasses.is_dataclass(kind):
         # A graph's Command is mostly empty.
         return _filled_fields if kind.__name__ == "Command" else _fields
@@ -241,7 +243,7 @@ def _small_message(message: BaseMessage) -> dict[str, Any]:
 
 
 def _small_answer(message: AIMessage) -> dict[str, Any]:
-    found = _small_message(message)
+    found = {**_small_message(message), "type": "ai"}  # also what a stream's chunks add up to
     if message.tool_calls:
         found["tool_calls"] = message.tool_calls
     return found

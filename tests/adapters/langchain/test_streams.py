@@ -150,6 +150,31 @@ async def test_first_token(lc, config, tree, version):
     assert events == [["First Token Stream Event"]] * 2
 
 
+@pytest.mark.parametrize("how", ["stream", "astream", "astream_events", "break"])
+async def test_the_question_of_a_stream(lc, config, tree, how):
+    """A streamed chain's input is the user's words, which LangChain reads after the chain has started."""
+    chain = RunnableLambda(lambda given: given["question"]) | lc.chat("a b c") | StrOutputParser()
+    given = {"question": "why?"}
+    if how == "break":
+        stream = chain.astream(given, config)
+        await anext(stream)
+        await stream.aclose()
+        await lc.settled()
+    elif how == "astream_events":
+        await _consume(chain.astream_events(given, config, version="v2"))
+    else:
+        await _consume(getattr(chain, how)(given, config))
+    (root,) = [span for span in tree.spans if span.parent is None]
+    assert root.attributes["input.value"] == "why?"
+    assert [span for span in tree.spans if span.attributes.get("input.value") == '{"input": ""}'] == []
+
+
+def test_an_empty_question(lc, config, tree):
+    """An empty input that somebody really gave is shown."""
+    RunnableLambda(str).invoke({"input": ""}, config)
+    assert tree.one("CHAIN").attributes["input.value"] == '{"input": ""}'
+
+
 async def test_the_answer_of_events_of_version_3(lc, config, tree, version_3):
     """Events of version 3 that are read to their end give the answer, and the session of the call."""
     config = {**config, "configurable": {"thread_id": "t-1"}}
