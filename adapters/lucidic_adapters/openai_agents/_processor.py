@@ -112,12 +112,13 @@ class LucidicTracingProcessor(TracingProcessor):
         with guarded("agents on_trace_end"):
             flow = self._flows.pop(trace, None)
             self._finished.add(trace)
-            if flow is None or flow.root is None or flow.root.kind != TRACE:
+            root = None if flow is None else flow.root
+            if flow is None or root is None or root.kind != TRACE:
                 return
             self._ended_flow(flow)
-            end_run(flow.root, None, flow.root.error(), {})
-            if flow.root.entry is not None:
-                leave(flow.root.entry)
+            end_run(root, None, root.error(), {})
+            if root.entry is not None:
+                leave(root.entry)
             self._leave_if_idle()
 
     def on_span_start(self, span: Span[Any]) -> None:
@@ -151,9 +152,10 @@ class LucidicTracingProcessor(TracingProcessor):
                 return
             error = work.error()
             attributes = _translate.ended(work, span) if work.live.is_recording else {}
-            if work is work.flow.root:
+            is_root = work is work.flow.root
+            if is_root:
                 self._ended_flow(work.flow)
-            if work.kind == _translate.TASK or work is work.flow.root:
+            if is_root or work.kind == _translate.TASK:
                 end_run(work, span.error, error, attributes)
             else:
                 end_span(work, span.error, error, attributes)
@@ -302,6 +304,7 @@ class LucidicTracingProcessor(TracingProcessor):
     def _ended_flow(self, flow: Flow) -> None:
         """Keep the place and the session of a trace that ends, for a run that is resumed."""
         flow.ended = True
+        flow.root = None  # the two would refer to each other, and wait for the garbage collector
         if flow.context is not None and flow.context.is_valid:
             _keep(self._ended, flow.trace_id, (flow.context, flow.session_id))
 
@@ -333,15 +336,15 @@ def _open(work: Work, call: RunCall | None) -> None:
         flow.include_data = flow.include_data and call.include_data
         if call.include_data:
             work.words = _translate.words_of(call.input)
-    if flow.root is None:
+    if flow.root is None and not flow.ended:
         flow.root = work
         flow.context = work.live.span.get_span_context()
     if flow.session_id is None and work.live.session_id is not None:
-        step = work.parent
-        while step is not None:
-            step.live.adopt_session(work.live)
-            step = step.parent
-        flow.session_id = flow.root.live.session_id
+        top = work
+        while top.parent is not None:
+            top = top.parent
+            top.live.adopt_session(work.live)
+        flow.session_id = top.live.session_id
 
 
 def _call_here() -> RunCall | None:

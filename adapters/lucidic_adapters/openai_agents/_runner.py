@@ -193,7 +193,7 @@ def _finish(call: RunCall, processor: LucidicTracingProcessor) -> None:
         if not call.seen and call.error is None:
             say_why_nothing_came(processor)
         # The call lives on in the contexts that the run's tasks have copied.
-        call.input = call.session = call.config = call.result = call.error = None
+        call.input = call.session = call.metadata = call.result = call.error = None
 
 
 def _reset(token: Token[RunCall | None]) -> None:

@@ -21,18 +21,20 @@ class RunCall:
     """What the caller passed to one run; callbacks are told nothing of it."""
 
     __slots__ = (
-        "config", "conversation_id", "ending", "error", "include_data", "input", "previous_response_id", "result",
-        "seen", "session", "taken",
+        "conversation_id", "ending", "error", "group_id", "include_data", "input", "metadata", "previous_response_id",
+        "result", "seen", "session", "taken",
     )  # fmt: skip
 
     def __init__(self, input: object, options: Mapping[str, Any]) -> None:
         """Take the arguments of ``Runner.run``; ``input`` may be a ``RunState`` that is resumed."""
         self.input = input
-        self.config = options.get("run_config")
+        config = options.get("run_config")
+        self.group_id = _field(config, "group_id")
+        self.metadata = _field(config, "trace_metadata")
         self.conversation_id = options.get("conversation_id") or getattr(input, "_conversation_id", None)
         self.session = options.get("session")
         self.previous_response_id = options.get("previous_response_id")
-        self.include_data = includes_data(self.config)
+        self.include_data = includes_data(config)
         self.result: Any = None
         """What the run gave; for a streamed one, a weak reference to its result."""
         self.error: BaseException | None = None
@@ -42,10 +44,6 @@ class RunCall:
         """A callback came during this run."""
         self.taken = False
         """A task or workflow has this call's input; a later one of the same context is another run."""
-
-    def of_config(self, name: str) -> Any:
-        """Return a field of the run configuration, which may be a plain mapping."""
-        return _field(self.config, name)
 
 
 current_call: ContextVar[RunCall | None] = ContextVar("lucidic_agents_call", default=None)
@@ -69,13 +67,13 @@ def session_ids(call: RunCall | None, trace: object, keys: tuple[str, ...]) -> t
     if call is not None:
         _add(found, call.conversation_id, CONVERSATION)
         _add(found, id_of_session(call.session), SESSION)
-        _add(found, call.of_config("group_id"), GROUP)
+        _add(found, call.group_id, GROUP)
     _add(found, getattr(trace, "group_id", None), GROUP)
     for metadata in (
-        None if call is None else call.of_config("trace_metadata"),
+        None if call is None else call.metadata,
         getattr(trace, "metadata", None),
     ):
-        if isinstance(metadata, Mapping):
+        if metadata and isinstance(metadata, Mapping):
             found += framework_ids(metadata, METADATA, keys=keys)
     return tuple(found)
 
@@ -97,7 +95,7 @@ def id_attributes(call: RunCall | None, trace: object) -> dict[str, Any]:
         found[CONVERSATION] = framework_id(call.conversation_id)
         found[SESSION] = framework_id(id_of_session(call.session))
         found[PREVIOUS_RESPONSE] = framework_id(call.previous_response_id)
-        found[GROUP] = framework_id(call.of_config("group_id"))
+        found[GROUP] = framework_id(call.group_id)
     if found.get(GROUP) is None:
         found[GROUP] = framework_id(getattr(trace, "group_id", None))
     return found

@@ -30,7 +30,7 @@ class Flow:
     def __init__(self, trace_id: str) -> None:
         self.trace_id = trace_id
         self.root: Work | None = None
-        """The topmost span; ``None`` for a trace whose start was not seen, until its first span."""
+        """The topmost span while it is open; ``None`` for a trace whose start was not seen, until its first span."""
         self.context: SpanContext | None = None
         """Of the topmost span, kept when it has ended, for a run that is resumed."""
         self.session_id: str | None = None
