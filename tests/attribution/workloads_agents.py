@@ -112,7 +112,7 @@ def pydantic_options(named: dict[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in named.items():
         place, _, name = key.partition(".")
-        options[place] = {name: value} if name else value
+        options[place] = {**options.get(place, {}), name: value} if name else value
     return options
 
 
@@ -278,7 +278,7 @@ def _sdk_options(named: dict[str, str]) -> dict[str, Any]:
         elif place == "conversation_id":
             options[place] = value
         else:
-            config[place] = {name: value} if name else value
+            config[place] = {**config.get(place, {}), name: value} if name else value
     if config:
         options["run_config"] = RunConfig(**config)
     return options

@@ -15,6 +15,7 @@ from lucidic._bound import Binding
 from lucidic._spans._live import LiveSpan
 from lucidic._spans._state import SpanState
 
+from .memory import storms
 from .storm import Storm
 
 
@@ -56,3 +57,13 @@ def test_nothing_of_a_conversation_is_kept_after_it():
         play(Mode("storm", Storm(seed=seed)), Mixed(), BIND, sessions=20)
 
     assert before == _kept()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_later_storms_leave_no_more_memory_than_the_first():
+    """Through the whole pipeline: three further storms leave as many memory blocks as the first, within a hundredth."""
+    first, *later = storms(4, sessions=100)
+
+    assert later[-1].spans > 3 * first.spans
+    assert [] == [left for left in later if abs(left.blocks - first.blocks) > first.blocks / 100]

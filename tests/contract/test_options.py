@@ -7,6 +7,9 @@ from dataclasses import fields
 
 import pytest
 from openinference.instrumentation import suppress_tracing
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.attribution.jobs import Mark
 from tests.attribution.workloads_agents import OpenAIAgents, PydanticAI
 from tests.attribution.workloads_langchain import AgentWithTools
@@ -33,7 +36,7 @@ def text_of(captured):
     )
 
 
-def run(name, prompt, **options):
+def run(name, prompt, *, named=None, **options):
     """Run a workload with its adapter under options, without plain spans' content in the way."""
     workload = WORKLOADS[name]()
     with capture_spans() as captured:
@@ -42,7 +45,7 @@ def run(name, prompt, **options):
 
             set_trace_processors([])
         with lai.instrument(name, **options):
-            asyncio.run(workload.arun(prompt))
+            asyncio.run(workload.arun(prompt, **(named or {})))
     return captured
 
 
@@ -92,6 +95,60 @@ def test_content_can_be_left_out(name):
     """capture_content=False leaves every word of the conversation out, and the spans in."""
     captured = run(name, f"{MARK} the secret is plover", capture_content=False)
     captured.spans = adapters_spans(captured)
+
+    assert captured.spans
+    assert "plover" not in text_of(captured)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_session_keys_say_what_names_a_session(name):
+    """session_keys= are the only keys of the metadata that name a session, and in this order."""
+    key = next(key for key in WORKLOADS[name].keys if key.endswith("metadata.session_id")).rpartition(".")[0]
+
+    for given, expected in (
+        ({"thread_id": "user_0001_by_thread", "session_id": "user_0002_by_key"}, "user_0001_by_thread"),
+        ({"session_id": "user_0002_by_key"}, None),
+    ):
+        named = {f"{key}.{each}": value for each, value in given.items()}
+        captured = run(name, str(MARK), named=named, session_keys=("thread_id", "conversation_id"))
+        assert {expected} == {session_id_of(span) for span in captured.spans}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_session_from_on_the_handler_turns_the_order_round_for_its_runs(name):
+    """session_from="framework" on a handler lets the id in the data win over the block, for what it traces."""
+    key = WORKLOADS[name].keys[0]
+    with lai.bind_session("user_0001_bound_block"):
+        captured = run(name, str(MARK), named={key: "user_0002_named_in_data"}, session_from="framework")
+
+    assert {"user_0002_named_in_data"} == {session_id_of(span) for span in captured.spans}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_tracer_provider_says_where_the_spans_are_made(name):
+    """tracer_provider= gets the adapter's spans, with their session, whatever the global one is."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with lai.bind_session("user_0001_bound_block"):
+        captured = run(name, str(MARK), tracer_provider=provider)
+    made = exporter.get_finished_spans()
+
+    assert len(adapters_spans(captured)) == len(made) > 0
+    assert {"user_0001_bound_block"} == {session_id_of(span) for span in made}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"masking_function": lambda text: text.replace("plover", "*")}, {"capture_content": False}],
+    ids=["mask", "no content"],
+)
+def test_what_the_process_hides_is_on_no_span_of_any_framework(workload, settings):
+    """The mask and the choice of init() hold for every adapter, also where all of them are in one trace."""
+    with capture_spans(**settings) as captured, workload.instrumented():
+        asyncio.run(workload.arun(f"{MARK} the secret is plover"))
+    if "capture_content" in settings:
+        captured.spans = adapters_spans(captured)  # what plain code puts on its spans is not ours to know
 
     assert captured.spans
     assert "plover" not in text_of(captured)

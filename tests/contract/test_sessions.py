@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.attribution import jobs
-from tests.attribution.jobs import Mark
+from tests.attribution.jobs import Mark, find_mark
 
 import lucidic as lai
 from lucidic.testing import capture_spans, session_id_of
@@ -19,6 +20,10 @@ NAMED = "user_0002_named_in_data"
 
 def sessions(captured):
     return {session_id_of(span) for span in captured.spans}
+
+
+def text(span):
+    return f"{span.name} {dict(span.attributes)}"
 
 
 def source(captured):
@@ -100,6 +105,43 @@ def test_the_only_session_of_init_is_the_fallback(traced, captured):
     lai.end_session()
 
     assert {opened} == sessions(captured)
+
+
+def test_nested_blocks_each_have_their_runs(traced, captured):
+    """A run inside an inner block is in its session and a trace of its own; after it the outer one counts again."""
+
+    async def main():
+        async with lai.bind_session(BOUND):
+            await traced.arun(str(Mark(BOUND, 0)))
+            async with lai.bind_session(NAMED):
+                await traced.arun(str(Mark(NAMED, 0)))
+            await traced.arun(str(Mark(BOUND, 1)))
+        await traced.arun(str(Mark("outside", 0)))
+
+    asyncio.run(main())
+
+    roots = [span for span in captured.spans if span.parent is None]
+
+    assert [(BOUND, BOUND), (NAMED, NAMED), (BOUND, BOUND), (None, "outside")] == [
+        (session_id_of(root), find_mark(text(root)).session_id) for root in roots
+    ]
+    assert 4 == len({(span.context.trace_id, session_id_of(span)) for span in captured.spans})
+
+
+def test_runs_in_threads_keep_their_sessions(workload, captured):
+    """Runs in the threads of a pool, submitted inside their sessions, keep their sessions and traces apart."""
+    with workload.instrumented(), ThreadPoolExecutor(4) as pool:
+        jobs = []
+        for number in range(8):
+            with lai.bind_session(f"user_{number}_conversation"):
+                jobs.append(pool.submit(workload.run, str(Mark(f"user_{number}_conversation", 0))))
+        for job in jobs:
+            job.result()
+
+    pairs = {(span.context.trace_id, session_id_of(span)) for span in captured.spans}
+
+    assert {f"user_{number}_conversation" for number in range(8)} == {session for _, session in pairs}
+    assert 8 == len(pairs)
 
 
 @pytest.mark.parametrize("count", [8])
