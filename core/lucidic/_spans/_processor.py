@@ -20,7 +20,7 @@ from lucidic._ids import UNKNOWN, framework_id
 from lucidic._spans import _attributes as keys
 from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide
-from lucidic._spans._peers import is_beside, is_kept, meant_by, stands_beside
+from lucidic._spans._peers import current_state, is_beside, is_kept, meant_by, stands_beside
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._put import plain
 from lucidic._spans._roots import mark_local_root, tell_root, with_what_was_told
@@ -210,6 +210,8 @@ class StampProcessor(SpanProcessor):
             span, session_id=session_id, parent=plan.parent, trace_state=trace_state, keyed=plan.keyed
         )
         state.provisional, state.beside, state.moved = plan.provisional, plan.beside, plan.moved
+        if plan.beside:
+            state.around = current_state()
         remember(span, state)
         self._open[span.context.span_id] = state
         if plan.parent is None:

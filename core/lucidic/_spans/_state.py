@@ -30,6 +30,7 @@ class SpanState:
 
     __slots__ = (
         "__weakref__",
+        "around",
         "beside",
         "keyed",
         "masked",
@@ -63,6 +64,8 @@ class SpanState:
         """The framework may drop the span without ending it."""
         self.beside = False
         """Another tracer's span for what an adapter of ours traces itself: stamped, and not kept a second time."""
+        self.around: SpanState | None = None
+        """Of such a span: the deepest of our tree in the code that started it."""
         self.moved = False
         """OpenTelemetry's parent is such a span; our copy hangs below ``parent`` instead."""
         self.masked: set[object] = set()
@@ -79,7 +82,7 @@ class SpanState:
         """Return this span, or what it runs below: the nearest that does not stand beside ours."""
         step: SpanState | None = self
         while step is not None and step.beside:
-            step = step.parent
+            step = step.around or step.parent
         return step
 
     def is_inside(self, other: SpanState) -> bool:
