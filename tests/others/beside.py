@@ -1,7 +1,7 @@
 """Run the three frameworks beside another tracer, and say what both have seen: ``python beside.py NAME WHO``.
 
-NAME is a key of ``OTHERS``; WHO is ``us``, ``them``, ``them first`` or ``us first``. Prints one line of JSON.
-With ``root`` as the third word nothing is open around the work.
+NAME is a key of ``OTHERS``; WHO is ``them first`` or ``us first``. Prints one line of JSON. Whoever is first does the
+work alone before the other comes. With ``root`` as the third word nothing is open around the work.
 """
 
 from __future__ import annotations
@@ -166,27 +166,32 @@ def main(name, who, root=None):
 
     set_trace_processors([])
     with ExitStack() as stack:
-        if who.startswith("them"):
+        alone = None
+        if who == "them first":
             OTHERS[name]()
-        if who == "them":
             work(root=root)
-            return report((), trap)
+            alone = sorted(their_spans().items())
+            forget()
         theirs = trace.get_tracer_provider()
         captured = stack.enter_context(capture_spans())
         for provider in ("langchain", "pydantic_ai", "openai_agents"):
             stack.enter_context(lai.instrument(provider))
         if who == "us first":
-            with lai.session():
-                pass
+            work(root=root)
             OTHERS[name]()
             theirs = trace.get_tracer_provider()
             captured.clear()
+            forget()
         work(root=root)
-        return report(captured.spans, trap, replaced=trace.get_tracer_provider() is not theirs)
+        return report(captured.spans, trap, alone=alone, replaced=trace.get_tracer_provider() is not theirs)
 
 
-def report(ours, trap, *, replaced=False):
-    wait_for_all_tracers()
+def forget():
+    seen.clear()
+    requests.clear()
+
+
+def report(ours, trap, *, alone, replaced):
     names = {span.context.span_id: span.name for span in ours}
     return {
         "ours": sorted(path(span, ours) for span in ours if is_ours(span)),
@@ -197,6 +202,7 @@ def report(ours, trap, *, replaced=False):
             (span.attributes or {}).get("llm.token_count.total", 0) for span in ours if is_ours(span)
         ),
         "prompt_tokens": sum(prompt_tokens(span) for span in ours),
+        "alone": alone,
         "theirs": sorted(their_spans().items()),
         "they_see_us": sum(map(is_ours, seen.get_finished_spans())),
         "twice": [item for item, count in Counter(s.context.span_id for s in ours).items() if count > 1],
@@ -209,7 +215,8 @@ def report(ours, trap, *, replaced=False):
 
 
 def their_spans():
-    """Count what the other tracer has by names: the spans it exported, or the runs that it sent."""
+    """Count by name what the other tracer has: the spans it exported, or the runs that it sent."""
+    wait_for_all_tracers()
     found = Counter(span.name for span in seen.get_finished_spans() if not is_ours(span))
     for body in requests:
         if b'name="post.' in body:

@@ -79,17 +79,23 @@ def is_as_without_them(seen, *around):
 )
 def test_beside_another_tracer_both_see_what_they_see_alone(run, other):
     """Switched on before us or after, it exports what it does without us; ours is one right tree, counted once."""
-    alone = run(other, "them")["theirs"]
     before = run(other, "them first")
-    after = run(other, "us first", "root")
+    alone = before["alone"]
 
+    assert alone
     assert alone == before["theirs"]
-    assert [item for item in alone if item != ["request", 1]] == after["theirs"]
     is_as_without_them(before, "request")
-    is_as_without_them(after)
-    if other != "langsmith":  # which has no spans
-        assert (18, 18) == (before["they_see_us"], after["they_see_us"])
-        assert not before["replaced"]
     assert ["my password is hunter2"] == before["note"]
+    if other != "langsmith":  # which has no spans
+        assert 18 == before["they_see_us"]
+        assert not before["replaced"]
     if other == "logfire":
         assert ["[Scrubbed due to 'password']"] == before["their_note"]
+    if other.startswith("langsmith"):
+        return  # the environment switches it on, and it looks there once
+
+    after = run(other, "us first", "root")
+
+    assert [item for item in alone if item != ["request", 1]] == after["theirs"]
+    is_as_without_them(after)
+    assert 18 == after["they_see_us"]

@@ -92,6 +92,8 @@ def plan_foreign(
         session_id=decision.session_id, parent=parent, trace_state=trace_state, keyed=around.keyed
     )
     state.astray, state.beside, state.moved = astray, beside, moved
+    if beside:
+        state.around = current_state()
     if around.generator is not None:
         state.generator = around.generator
     if decision.source == "bound" and around.binding is None:

@@ -31,25 +31,30 @@ class TraceState:
 class SpanState:
     """The session of a span, its place in the tree, and the context it started in."""
 
-    __slots__ = (
-        "__weakref__",
-        "astray",
-        "beside",
-        "generator",
-        "held",
-        "holder",
-        "inside",
-        "keyed",
-        "masked",
-        "moved",
-        "parent",
-        "privacy",
-        "provisional",
-        "session_id",
-        "span",
-        "told",
-        "trace",
-    )
+    # Defaults of the class, and no slots: most spans set none of these.
+    provisional: bool = False
+    """The framework may drop the span without ending it: it is not announced and not swept up."""
+    astray: bool = False
+    """OpenTelemetry put it below a span of another session, which a suspended generator left current.
+
+    Neither that session nor another one is right: one trace, one session. So it has none, nor what is below it.
+    """
+    generator: Binding | None = None
+    """The block of the generator that it runs in, where the context had that of another one."""
+    holder: Holder | None = None
+    """The generator that it started in, where a block of others named its session."""
+    inside: Context | None = None
+    """Of an open span of ours: the context of what runs below it, as it was made."""
+    held: Binding | None = None
+    """The block around ``inside``."""
+    beside: bool = False
+    """Another tracer's span for what an adapter of ours traces itself: stamped, and not kept a second time."""
+    around: SpanState | None = None
+    """Of such a span: the deepest of our tree in the code that started it."""
+    moved: bool = False
+    """OpenTelemetry's parent is such a span; our copy hangs below ``parent`` instead."""
+    privacy: Privacy | None = None
+    """The rules of the handler that made the span; ``None``: the process's."""
 
     def __init__(
         self,
@@ -58,7 +63,6 @@ class SpanState:
         parent: SpanState | None,
         trace_state: TraceState,
         keyed: str | None,
-        provisional: bool = False,
     ) -> None:
         self.span: Span | ReadableSpan = trace.INVALID_SPAN
         """The live span; once it has ended what is left of it, which does not refer back to this state."""
@@ -67,25 +71,6 @@ class SpanState:
         self.trace = trace_state
         self.keyed = keyed
         """OpenInference's session key where the span started: a later one is an inner block's."""
-        self.provisional = provisional
-        """The framework may drop the span without ending it: it is not announced and not swept up."""
-        self.astray = False
-        """OpenTelemetry put it below a span of another session, which a suspended generator left current.
-
-        Neither that session nor another one is right: one trace, one session. So it has none, nor what is below it.
-        """
-        self.generator: Binding | None = None if parent is None else parent.generator
-        """The block of the generator that it runs in, where the context had that of another one."""
-        self.holder: Holder | None = None
-        """The generator that it started in, where a block of others named its session."""
-        self.inside: Context | None = None
-        """Of an open span of ours: the context of what runs below it, as it was made."""
-        self.held: Binding | None = None
-        """The block around ``inside``."""
-        self.beside = False
-        """Another tracer's span for what an adapter of ours traces itself: stamped, and not kept a second time."""
-        self.moved = False
-        """OpenTelemetry's parent is such a span; our copy hangs below ``parent`` instead."""
         self.masked: set[object] = set()
         """Attribute keys, and (name, time) of events, that were masked when they were set.
 
@@ -93,14 +78,14 @@ class SpanState:
         """
         self.told: dict[str, Any] = {}
         """What our copy of a plain root says besides what the span itself says."""
-        self.privacy: Privacy | None = None
-        """The rules of the handler that made the span; ``None``: the process's."""
+        if parent is not None and parent.generator is not None:
+            self.generator = parent.generator
 
     def below_ours(self) -> SpanState | None:
         """Return this span, or what it runs below: the nearest that does not stand beside ours."""
         step: SpanState | None = self
         while step is not None and step.beside:
-            step = step.parent
+            step = step.around or step.parent
         return step
 
     def is_inside(self, other: SpanState) -> bool:

@@ -144,9 +144,11 @@ class AdapterTracer:
             parent=place.parent,
             trace_state=place.trace_state,
             keyed=session_id or keyed,
-            provisional=provisional,
         )
-        state.moved = place.moved
+        if provisional:
+            state.provisional = True
+        if place.moved:
+            state.moved = True
         if generator is not None:
             state.generator = generator
         given = without_none(attributes) if attributes else {}
