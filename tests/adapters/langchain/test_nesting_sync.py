@@ -8,6 +8,7 @@ from contextvars import copy_context
 from typing import Annotated, TypedDict
 
 import pytest
+from langchain_classic.retrievers import EnsembleRetriever, MultiQueryRetriever
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -16,6 +17,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Send
 from opentelemetry import trace
+
+from lucidic.testing import session_id_of
 
 
 pytestmark = [
@@ -234,3 +237,17 @@ def test_another_handler_sees_the_same(lc, config, tree):
         lc.chat(AIMessage("a")).invoke("x", config)
     assert len(runs.traced_runs) == 1
     assert len(tree.spans) == 2
+
+
+def test_retrievers_of_retrievers(lc, config, tree):
+    """Retrievers that ask others, in threads of LangChain's too, have them below them, and the model that they ask."""
+    several = RunnableParallel(
+        many=MultiQueryRetriever.from_llm(lc.Retriever(), lc.chat("q1\nq2")),
+        both=EnsembleRetriever(retrievers=[lc.Retriever(), lc.Retriever()], weights=[0.5, 0.5]),
+    )
+    several.invoke("q", {**config, "configurable": {"thread_id": "t-1"}})
+    assert sorted(tree.names_above("Retriever")) == ["EnsembleRetriever"] * 2 + ["MultiQueryRetriever"] * 2
+    assert tree.kinds_above("in-retriever") == ["RETRIEVER"] * 4
+    assert tree.names_above("Chat") == ["RunnableSequence"]
+    assert set(tree.kinds_above("MultiQueryRetriever") + tree.kinds_above("EnsembleRetriever")) == {"CHAIN"}
+    assert {session_id_of(span) for span in tree.spans} == {"t-1"}

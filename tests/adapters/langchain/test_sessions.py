@@ -140,6 +140,22 @@ async def test_asynchronous_batch(lc, config, captured):
     assert _sessions(captured) == {"t-0", "t-1", "t-2"}
 
 
+async def test_batches_as_completed(lc, config, tree, captured):
+    """The inputs of a batch that come as they are done have a session each, and their own code below them."""
+    chain = RunnableLambda(lambda name: lc.user(f"in-{name}") or name, name="f") | RunnableLambda(str)
+    configs = [
+        {**config, "metadata": {"session_id": "s-1"}},
+        {**config, "configurable": {"thread_id": "s-2"}},
+    ]
+    list(chain.batch_as_completed(["s-1", "s-2"], configs))
+    assert [_ async for _ in chain.abatch_as_completed(["s-1", "s-2"], configs)]
+    for name in ("s-1", "s-2"):
+        assert [session_id_of(span) for span in captured.spans if span.name == f"in-{name}"] == [name] * 2
+        if lc.contexts_for_tasks:
+            assert tree.names_above(f"in-{name}") == ["f", "f"]
+    assert _sessions(captured) == {"s-1", "s-2"}
+
+
 @pytest.mark.parametrize("key", ["session_id", "thread_id"])
 def test_parallel_and_fallbacks(lc, config, captured, key):
     """Parallel branches and batches of fallbacks as roots know ``configurable`` too."""
