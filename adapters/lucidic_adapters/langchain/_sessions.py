@@ -29,7 +29,7 @@ class Carrier(dict[str, Any]):
 def configurable_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the ``configurable`` of the config that is among the arguments of a call, the second or by name."""
     config = kwargs.get("config") or (args[1] if len(args) > 1 else None)
-    return config.get("configurable") if isinstance(config, Mapping) else None
+    return config.get("configurable") if isinstance(config, dict) else None
 
 
 def carrying(config: Any) -> Any:
