@@ -287,13 +287,16 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
         self._start(name, "LLM", run_id, RUNS.get(parent_run_id), metadata, facts)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note the first token of a stream."""
+        """Note the first token of a stream, and keep what it says."""
         run = RUNS.get(run_id)
-        if run is None or run.first_token or run.owner is not self:
+        if run is None or run.owner is not self:
             return
-        run.first_token = True
-        with GUARD:
-            run.live.event(_models.FIRST_TOKEN_EVENT)
+        if run.said is None:
+            run.said = []
+            with GUARD:
+                run.live.event(_models.FIRST_TOKEN_EVENT)
+        if type(token) is str:
+            run.said.append(token)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note the first content of a stream of events (``stream_events`` version 3)."""

@@ -11,7 +11,16 @@ from uuid import UUID
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
-from lucidic.adapterkit import CANCELLED, INCOMPLETE, STOPPED_EARLY, LiveSpan, guarded
+from lucidic.adapterkit import (
+    CANCELLED,
+    INCOMPLETE,
+    STOPPED_EARLY,
+    LiveSpan,
+    Message,
+    guarded,
+    io_attributes,
+    message_attributes,
+)
 
 
 RUN_KEY: Final = "lucidic.langchain.run"
@@ -20,6 +29,7 @@ RUN_KEY: Final = "lucidic.langchain.run"
 GUARD: Final = guarded("the LangChain handler")
 """One for all callbacks: it keeps no state, and making one costs more than using it."""
 
+_OUTPUT: Final = "llm.output_messages"
 _MOST_OPEN: Final = 100_000
 """Runs that nothing ever ends are closed, the oldest first, beyond this many."""
 _MOST_INTERRUPTED: Final = 10_000
@@ -29,8 +39,8 @@ class Run:
     """An open run and its span."""
 
     __slots__ = (
-        "agent", "attempts", "children", "context", "defers_input", "first_token", "id", "integration",
-        "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "thread",
+        "agent", "attempts", "children", "context", "defers_input", "id", "integration",
+        "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "said", "thread",
     )  # fmt: skip
 
     live: LiveSpan
@@ -55,7 +65,8 @@ class Run:
         self.readable = parent is None or kind == "AGENT"
         """Its input and output are a person's words: a turn's root, or an agent."""
         self.defers_input = False
-        self.first_token = False
+        self.said: list[str] | None = None
+        """What a stream of a model has said so far: the answer, if it is left before LangChain tells one."""
         self.pause: dict[str, Any] | None = None
         """What a graph that waits for a person asks."""
         self.request: Any = None
@@ -139,16 +150,16 @@ class Runs:
             return
         _, _, reason = outcome(error)
         if reason:
-            self.end(run, error)
+            self.end(run, error, _said(run))
         else:
             for child in list(run.children.values()):
                 self.close(child)
-            run.end(ok=False, attributes={INCOMPLETE: True})
+            run.end(ok=False, attributes={**_said(run), INCOMPLETE: True})
 
     def fail(self, run: Run, error: BaseException) -> None:
         """End a run that LangChain forgot with the exception that ended it; harmless if it has ended."""
         if self._remove(run) is not None:
-            self.end(run, error)
+            self.end(run, error, _said(run))
 
     def interrupted(self, thread: str | None, session_id: str | None, context: SpanContext) -> None:
         """Remember the root that a graph's interrupt ended, for the link from its resume."""
@@ -163,6 +174,16 @@ class Runs:
     def resumed(self, thread: str | None, session_id: str | None) -> SpanContext | None:
         """Return, once, the root that was interrupted on this thread."""
         return None if thread is None else self._interrupted.pop((session_id, thread), None)
+
+
+def _said(run: Run) -> dict[str, Any]:
+    """Describe what a stream had said when it was left."""
+    text = "".join(run.said or ())
+    return (
+        {}
+        if not text
+        else {**message_attributes(_OUTPUT, [Message("assistant", text)]), **io_attributes(output=text)}
+    )
 
 
 def outcome(error: BaseException | str | None) -> tuple[BaseException | str | None, bool, dict[str, Any]]:

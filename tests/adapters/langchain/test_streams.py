@@ -169,6 +169,18 @@ async def test_the_question_of_a_stream(lc, config, tree, how):
     assert [span for span in tree.spans if span.attributes.get("input.value") == '{"input": ""}'] == []
 
 
+async def test_what_was_said_before_a_break(lc, config, tree):
+    """A chain's stream that is left early keeps what its model had said, though LangChain tells it too late."""
+    stream = (lc.chat("a b c") | StrOutputParser()).astream("x", config)
+    said = await anext(stream) + await anext(stream)
+    await stream.aclose()
+    await lc.settled()
+    found = tree.one("LLM").attributes
+    assert found["lucidic.stopped_early"]
+    assert found["output.value"].startswith(said)
+    assert found["llm.output_messages.0.message.content"] == found["output.value"]
+
+
 def test_an_empty_question(lc, config, tree):
     """An empty input that somebody really gave is shown."""
     RunnableLambda(str).invoke({"input": ""}, config)
