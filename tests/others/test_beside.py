@@ -2,48 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("beside.py")
-EXTRAS = ("langchain", "pydantic-ai", "openai-agents", "openai")
-MODELS = ["langchain-openai", "pydantic-ai-slim[openai]"]
-
-
-@pytest.fixture(scope="module")
-def run(environment):
-    """Run the frameworks beside another tracer, in an environment that has them all."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    extras = project["project"]["optional-dependencies"]
-    needed = project["dependency-groups"]["others"] + project["project"]["dependencies"]
-    needed += [item for extra in EXTRAS for item in extras[extra]] + MODELS
-    python = environment(*needed, constraints=ROOT / "requirements" / "constraints.txt")
-    path = os.pathsep.join((str(ROOT / "core"), str(ROOT / "adapters")))
-
-    def run(*arguments):
-        ran = subprocess.run(
-            [python, "-W", "ignore", SCRIPT, *arguments],
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
-        assert 0 == ran.returncode, ran.stderr
-        return json.loads(ran.stdout.splitlines()[-1])
-
-    return run
 
 
 ADVISER = "lamp_advice/advise/invoke_agent adviser"
@@ -77,9 +36,9 @@ def is_as_without_them(seen, *around):
 @pytest.mark.parametrize(
     "other", ["openinference", "openllmetry", "logfire", "langfuse", "langsmith", "langsmith spans"]
 )
-def test_beside_another_tracer_both_see_what_they_see_alone(run, other):
+def test_beside_another_tracer_both_see_what_they_see_alone(run_among_others, other):
     """Switched on before us or after, it exports what it does without us; ours is one right tree, counted once."""
-    before = run(other, "them first")
+    before = run_among_others("beside.py", other, "them first")
     alone = before["alone"]
 
     assert alone
@@ -94,7 +53,7 @@ def test_beside_another_tracer_both_see_what_they_see_alone(run, other):
     if other.startswith("langsmith"):
         return  # the environment switches it on, and it looks there once
 
-    after = run(other, "us first", "root")
+    after = run_among_others("beside.py", other, "us first", "root")
 
     assert [item for item in alone if item != ["request", 1]] == after["theirs"]
     is_as_without_them(after)

@@ -175,10 +175,11 @@ def _call(
     )
     found |= heard.attributes
     found |= tools
-    if heard.messages and said:
+    if heard.messages:
         last = heard.messages[-1]
-        asked_for = [_call_as_json(call) for call in said[0].tool_calls]
-        found |= io_attributes(input=text_of((last,)) or words or last, output=answer or asked_for)
+        found |= io_attributes(input=text_of((last,)) or words or last)
+    if said:
+        found |= io_attributes(output=answer or [_call_as_json(call) for call in said[0].tool_calls])
     return found
 
 

@@ -255,7 +255,7 @@ async def test_a_providers_error_is_everybodys_up_to_the_root(traced, scripted, 
         (event,) = span.events
         assert "out of coffee" in event.attributes["exception.message"]
         assert "openai.InternalServerError" == event.attributes["exception.type"]
-    assert "Hi" == call.attributes["llm.input_messages.0.message.content"]
+    assert "Hi" == call.attributes["llm.input_messages.0.message.content"] == call.attributes["input.value"]
 
 
 async def test_too_many_turns_fail_the_run(traced, scripted):
