@@ -37,7 +37,7 @@ class Binding:
     """A session bound to a context. Immutable but for ``closed``."""
 
     __slots__ = (
-        "_token", "attached", "before", "closed", "contested", "has_attributes", "holder", "made_in", "manual",
+        "__weakref__", "_token", "attached", "before", "closed", "contested", "has_attributes", "holder", "made_in", "manual",
         "neutral", "outer", "previous", "scope", "session_id", "values",
     )  # fmt: skip
 

@@ -9,7 +9,6 @@ from contextvars import Context, copy_context
 from typing import ParamSpec, TypeVar
 
 from opentelemetry import baggage, trace
-from opentelemetry import context as otel_context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context as OtelContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -78,7 +77,7 @@ def inject(carrier: MutableMapping[str, str]) -> None:
     ``traceparent`` is W3C's; the session travels as ``session.id`` in W3C's ``baggage``, which other OpenTelemetry
     processes read too.
     """
-    context = otel_context.get_current()
+    context = _binding.cleaned()
     session_id = current_session_id()
     if session_id is not None:
         context = baggage.set_baggage(_bound.SESSION_KEY, session_id, context)

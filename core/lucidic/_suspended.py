@@ -18,6 +18,7 @@ import inspect
 import sys
 from types import FrameType
 from typing import Final
+from weakref import ref
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -34,8 +35,8 @@ _DRIVEN: Final = drive.__code__.co_filename
 
 NOBODY: Final = Binding(None, previous=None, made_in=None, owned=False)
 """Stands for the session of a generator of which nobody can tell."""
-held: dict[int, list[Binding]] = {}
-"""The open blocks of each generator frame, the innermost last.
+held: dict[int, list[ref[Binding]]] = {}
+"""The open blocks of each generator frame, the innermost last; as long as somebody can still leave them.
 
 Not what is set by hand, which may never be cleared, and not those of decorated generators, which have a context of
 their own.
@@ -75,15 +76,26 @@ def hold(binding: Binding) -> None:
     if binding.holder is None or binding.manual or binding.neutral:
         return
     if binding.holder.code.co_filename != _DRIVEN:
-        held.setdefault(binding.holder.frame, []).append(binding)
+        frame = binding.holder.frame
+        held.setdefault(frame, []).append(ref(binding, lambda dead: _forget(frame, dead)))
 
 
 def let_go(binding: Binding) -> None:
     """Forget a block that was left."""
-    if binding.holder is not None and (blocks := held.get(binding.holder.frame)) and binding in blocks:
-        blocks.remove(binding)
-        if not blocks:
-            del held[binding.holder.frame]
+    if binding.holder is not None:
+        for found in held.get(binding.holder.frame, ()):
+            if found() is binding:
+                _forget(binding.holder.frame, found)
+                return
+
+
+def _forget(frame: int, block: ref[Binding]) -> None:
+    blocks = held.get(frame, [])
+    remaining = [found for found in blocks if found is not block]
+    if remaining:
+        held[frame] = remaining
+    else:
+        held.pop(frame, None)
 
 
 def _in_doubt(bound: Binding | None) -> bool:
@@ -109,9 +121,9 @@ def of_running_code(bound: Binding | None) -> Binding | None:
         if frame.f_code.co_flags & _GENERATOR:
             in_generator = True
             blocks = held.get(id(frame))
-            found = blocks[-1] if blocks else by_hand.get(id(frame))
+            found = blocks[-1]() if blocks else by_hand.get(id(frame))
             if own is not None and own.frame == id(frame):
-                return found if blocks and bound is not None and not bound.manual else bound
+                return found if found is not None and bound is not None and not bound.manual else bound
             if found is not None and found.holder is not None and found.holder.code is frame.f_code:
                 return _found(found, bound)
         frame = frame.f_back

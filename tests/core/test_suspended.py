@@ -375,6 +375,31 @@ def test_suppressed_work_of_a_generator_that_went_on_leaves_no_span(captured, ki
     assert [] == captured.spans
 
 
+def test_what_a_generator_hands_on_at_a_later_step_goes_in_its_own_session(captured):
+    """A bound function and a carrier that a resumed generator makes have its session and its own span."""
+    jobs, carriers = {}, {}
+
+    def stream(session_id):
+        with lai.bind_session(session_id), trace.get_tracer("user").start_as_current_span(session_id):
+            yield
+            jobs[session_id] = lai.bind(lambda: span(f"job {session_id}"))
+            lai.inject(carriers.setdefault(session_id, {}))
+            yield
+
+    for _ in zip(stream(A), stream(B), strict=True):
+        pass
+    for session_id in (A, B):
+        jobs[session_id]()
+        with lai.extract(carriers[session_id]):
+            span(f"remote {session_id}")
+
+    for session_id in (A, B):
+        for name in (f"job {session_id}", f"remote {session_id}"):
+            found = captured.named(name)
+            assert session_id == session_id_of(found)
+            assert captured.named(session_id).context.span_id == found.parent.span_id
+
+
 def test_where_no_generator_holds_a_block_no_frame_is_looked_at(captured, kit, monkeypatch):
     """Blocks, context managers and decorated generators cost a span's start no look at the stack."""
 
