@@ -215,9 +215,10 @@ def report(ours, trap, *, alone, replaced):
 
 
 def their_spans():
-    """Count by name what the other tracer has: the spans it exported, or the runs that it sent."""
+    """Count what the other tracer has: the spans it exported, by path without ours, or the runs that it sent."""
     wait_for_all_tracers()
-    found = Counter(span.name for span in seen.get_finished_spans() if not is_ours(span))
+    spans = seen.get_finished_spans()
+    found = Counter(path(span, spans, wanted=is_theirs) for span in spans if is_theirs(span))
     for body in requests:
         if b'name="post.' in body:
             # A part of a run is said once more, without its name, for the inputs and the like.
@@ -229,16 +230,20 @@ def notes(spans):
     return [span.attributes[NOTE] for span in spans if NOTE in (span.attributes or {})]
 
 
+def is_theirs(span):
+    return not is_ours(span)
+
+
 def is_ours(span):
     return span.instrumentation_scope.name.startswith("lucidic")
 
 
-def path(span, spans):
-    """Return the names of our spans from the root down."""
+def path(span, spans, wanted=is_ours):
+    """Return the names of our spans, or of others, from the root down."""
     by_id = {other.context.span_id: other for other in spans}
     found = []
     while span is not None:
-        if is_ours(span):
+        if wanted(span):
             found.append(span.name)
         span = by_id.get(span.parent.span_id) if span.parent else None
     return "/".join(reversed(found))

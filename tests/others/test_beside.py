@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 
@@ -19,6 +21,13 @@ TREE = sorted([
 """Our spans of the work, as they are without another tracer: each by the names from the root down."""
 CLIENTS = {"ChatCompletion", "openai.chat", "Chat Completion with {request_data[model]!r}"}
 """Spans of the model's client, which only they trace here."""
+
+
+def by_name(counted):
+    names = Counter()
+    for path, count in counted:
+        names[path.rpartition("/")[2]] += count
+    return names
 
 
 def is_as_without_them(seen, *around):
@@ -41,8 +50,10 @@ def test_beside_another_tracer_both_see_what_they_see_alone(run_among_others, ot
     before = run_among_others("beside.py", other, "them first")
     alone = before["alone"]
 
+    # Where only we trace PydanticAI, what OpenLLMetry sees inside hangs below our span of it.
+    same = by_name if other == "openllmetry" else sorted
     assert alone
-    assert alone == before["theirs"]
+    assert same(alone) == same(before["theirs"])
     is_as_without_them(before, "request")
     assert ["my password is hunter2"] == before["note"]
     if other != "langsmith":  # which has no spans
@@ -55,6 +66,9 @@ def test_beside_another_tracer_both_see_what_they_see_alone(run_among_others, ot
 
     after = run_among_others("beside.py", other, "us first", "root")
 
-    assert [item for item in alone if item != ["request", 1]] == after["theirs"]
+    alone = [[path.removeprefix("request/"), count] for path, count in alone if path != "request"]
+    # The handler that a program registers after ours is told of a root after us, and has a trace of its own.
+    same = by_name if other == "langfuse" else same
+    assert same(alone) == same(after["theirs"])
     is_as_without_them(after)
     assert 18 == after["they_see_us"]

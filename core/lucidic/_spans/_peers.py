@@ -26,8 +26,7 @@ BESIDE_KEY: Final = "lucidic.beside"
 """Context key under which an adapter starts the span of another tracer's that it stands in for."""
 
 _SCOPES: Final = re.compile(
-    r"(?:openinference|opentelemetry)\.instrumentation\.(?:genai\.)?(?P<framework>langchain|openai_agents)"
-    r"|logfire\.(?P<logfire>openai_agents)"
+    r"(?:(?:openinference|opentelemetry)\.instrumentation\.(?:genai\.)?|logfire\.)(?P<framework>\w+)"
 )
 _LANGFUSE: Final = "langfuse-sdk"
 """One scope for all of Langfuse's spans: those of its LangChain callbacks are told by the code that starts them."""
@@ -44,7 +43,7 @@ def traces(framework: str, here: Callable[[], bool]) -> None:
     """Tell that an adapter traces a framework.
 
     Args:
-        framework: ``"langchain"`` or ``"openai_agents"``: what other tracers call their instrumentation of it.
+        framework: What other tracers call their instrumentation of it: ``"langchain"``, ``"openai_agents"``.
         here: Tells whether the adapter sees what another tracer starts a span for at this moment.
 
     """
@@ -122,7 +121,7 @@ def _framework_of(scope: str) -> str | None:
     if scope == _LANGSMITH:
         return "langchain"
     found = _SCOPES.match(scope)
-    return None if found is None else found["framework"] or found["logfire"]
+    return None if found is None else found["framework"]
 
 
 def _in_langfuse_callbacks() -> bool:
