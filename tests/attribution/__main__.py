@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from .impossible import allowed
 from .judge import Verdict
-from .matrix import Place, places, run_place, sampled, surprises
+from .matrix import Place, cells_of, play_lot, run_place, surprises
 
 
 _COUNTED = ("spans", "correct", "wrong", "none", "missing", "unended", "broken", "extra_traces", "leaks")
@@ -62,16 +62,6 @@ class Report:
             print(f"{title}: {', '.join(f'{name} {counts[name]}' for name in _COUNTED)}")
 
 
-def play_lot(numbers: list[int], sessions: int, *, sample: bool) -> list[tuple[int, Verdict]]:
-    """Play some cells of the matrix, by their numbers: what a process of ``--jobs`` does."""
-    cells = _cells(sample=sample)
-    return [(number, run_place(cells[number], sessions=sessions)) for number in numbers]
-
-
-def _cells(*, sample: bool) -> list[Place]:
-    return [*sampled(), *sampled(apart=True)] if sample else list(places())
-
-
 def _lots(cells: list[Place], chosen: Iterable[int]) -> list[list[int]]:
     """Return the cells in lots; those that fork or change their process come last."""
     kinds: dict[int, list[int]] = {0: [], 1: [], 2: []}
@@ -97,8 +87,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--shard", default="1/1", help="play only this part, for example 2/3 (default: all)")
     options = parser.parse_args()
-    shard, shards = map(int, options.shard.split("/"))
-    cells = _cells(sample=options.sample)
+    try:
+        shard, shards = map(int, options.shard.split("/"))
+    except ValueError:
+        parser.error("--shard is a number, a slash and a number, for example 2/3")
+    if not 1 <= shard <= shards:
+        parser.error(f"--shard {options.shard} is no part: the parts of 3 are 1/3, 2/3 and 3/3")
+    cells = cells_of(sample=options.sample)
     chosen = [
         number
         for number, place in enumerate(cells)
@@ -106,6 +101,8 @@ def main() -> int:
         and (place.mode.apart or not options.apart)
         and (allowed(place) or not options.excused)
     ][shard - 1 :: shards]
+    if not chosen:
+        parser.error("no cell is chosen: --only takes a part of a name as --all prints it")
     report = Report(len(chosen), every=options.all or options.excused)
     lots = _lots(cells, chosen)
     if options.jobs == 1:

@@ -129,3 +129,14 @@ def surprises(place: Place, verdict: Verdict) -> dict[str, object]:
     """Return the faults of a cell that nothing excuses."""
     excused = allowed(place)
     return {name: value for name, value in verdict.faults.items() if name not in excused}
+
+
+def cells_of(*, sample: bool) -> list[Place]:
+    """Return the cells of the matrix, or of the part that the tests play."""
+    return [*sampled(), *sampled(apart=True)] if sample else list(places())
+
+
+def play_lot(numbers: list[int], sessions: int, *, sample: bool) -> list[tuple[int, Verdict]]:
+    """Play some cells, by their numbers: what a process of ``--jobs`` does, which can import no ``__main__``."""
+    cells = cells_of(sample=sample)
+    return [(number, run_place(cells[number], sessions=sessions)) for number in numbers]
