@@ -89,6 +89,11 @@ def model_that_asks(call):
             "id": "r1", "object": "response", "created_at": 0, "model": body["model"], "status": "completed",
             "output": [done if is_done else asked], "tools": body.get("tools", []), "tool_choice": "auto",
             "parallel_tool_calls": True,
+            "usage": {
+                "input_tokens": 9, "output_tokens": 4, "total_tokens": 13,
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
         }  # fmt: skip
         return httpx.Response(200, json=response)
 
