@@ -25,6 +25,8 @@ MODEL_CALL: Final = ("tracing", "model_settings", "handoffs")
 RUN: Final = ("conversation_id", "session", "run_config")
 """Parameters of a run, in whichever function of the SDK starts its trace."""
 TOOL_CALL: Final = ("func_tool", "tool_call")
+NATIVE_CALLS: Final = (("call", "hooks", "context_wrapper"), ("action", "hooks", "context_wrapper"))
+"""Parameters of what runs a shell, an editor or a computer: the first one holds the model's call."""
 GUARDRAIL: Final = ("guardrail",)
 HANDOFF: Final = ("actual_handoff",)
 

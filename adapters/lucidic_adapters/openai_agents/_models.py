@@ -47,7 +47,10 @@ _NOT_SETTINGS: Final = (
     "preserve_raw_usage",
 )
 _ANSWERS: Final = ("response", "model_response", "result", "step")
-_CALLS: Final = ("function_call", "custom_tool_call")
+_CALLS: Final = (
+    "function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call",
+)  # fmt: skip
+"""Items that ask the caller to run a tool."""
 _REASONS: Final = {"max_output_tokens": "length"}
 
 

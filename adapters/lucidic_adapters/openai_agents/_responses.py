@@ -127,7 +127,7 @@ def text_of(messages: Iterable[Message]) -> str | None:
 def arguments_as_input(arguments: object) -> dict[str, Any]:
     """Describe the arguments of a call as the input of a span; they are JSON, whoever wrote them."""
     found = io_attributes(input=arguments)
-    if isinstance(arguments, str) and arguments[:1] == "{":
+    if isinstance(arguments, str) and (arguments[:1] == "{" or arguments[:1] + arguments[-1:] == "[]"):
         found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
     return found
 
@@ -234,6 +234,8 @@ def _function_call(item: object) -> list[Message]:
 
 def _result(item: object) -> list[Message]:
     output = get(item, "output", get(item, "result", get(item, "tools")))
+    if get(output, "type") in _PARTS:
+        output = [output]  # a screenshot
     content = parts_of(output) if isinstance(output, str | list | tuple) else dumps(output)
     return [Message("tool", content, tool_call_id=_call_id(item))]
 

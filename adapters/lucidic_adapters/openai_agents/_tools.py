@@ -38,7 +38,7 @@ def running_tool(name: str, tool: object) -> Attributes:
     if schema is None:
         return tool_attributes(name, description=get(tool, "description"))
     schema.name = name
-    return dict(_once(_one_tool, [schema]))
+    return _once(_one_tool, [schema])
 
 
 def echoed_tools(answer: Mapping[str, Any]) -> Attributes:

@@ -16,7 +16,7 @@ from lucidic.adapterkit import (
     tool_attributes,
 )
 from lucidic_adapters.openai_agents import _models
-from lucidic_adapters.openai_agents._frames import GUARDRAIL, HANDOFF, TOOL_CALL, locals_of
+from lucidic_adapters.openai_agents._frames import GUARDRAIL, HANDOFF, NATIVE_CALLS, TOOL_CALL, locals_of
 from lucidic_adapters.openai_agents._responses import (
     arguments_as_input,
     get,
@@ -128,12 +128,23 @@ def _function(_work: Work, data: Any) -> Attributes:
     frame = locals_of(TOOL_CALL)
     name = str(data.name)
     arguments, result = getattr(data, "input", None), getattr(data, "output", None)
-    found = running_tool(name, frame.get("func_tool"))
-    found |= tool_attributes(name, arguments=arguments, id=get(frame.get("tool_call"), "call_id"))
+    tool, call = frame.get("func_tool"), frame.get("tool_call")
+    if tool is None:
+        call = _native_call()
+    found = running_tool(name, tool) | tool_attributes(name, arguments=arguments, id=get(call, "call_id"))
     found |= arguments_as_input(arguments) | io_attributes(output=result)
     if mcp := getattr(data, "mcp_data", None):
         found["openai_agents.mcp.server"] = get(mcp, "server")
     return found
+
+
+def _native_call() -> object:
+    """Return the model's call that a shell, an editor or a computer carries out."""
+    for names in NATIVE_CALLS:
+        call = get(locals_of(names).get(names[0]), "tool_call")
+        if call is not None:
+            return call
+    return None
 
 
 def _handoff(work: Work, data: Any) -> Attributes:
