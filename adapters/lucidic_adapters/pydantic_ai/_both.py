@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -23,7 +23,7 @@ from typing_extensions import override
 from lucidic.adapterkit import BESIDE_KEY, guarded, reaches_others
 from lucidic_adapters.pydantic_ai._settings import LucidicSettings
 from lucidic_adapters.pydantic_ai._span import FrameworkSpan
-from lucidic_adapters.pydantic_ai._tracer import restore
+from lucidic_adapters.pydantic_ai._tracer import TOOLS, restore
 
 
 def beside(theirs: InstrumentationSettings, ours: LucidicSettings) -> InstrumentationSettings:
@@ -92,14 +92,17 @@ class _BothTracer(Tracer):
             "record_exception": record_exception, "set_status_on_exception": set_status_on_exception,
         }  # fmt: skip
         if not reaches_others(self._theirs):
-            inside = trace.set_span_in_context(above.ours, here) if isinstance(above, _BothSpan) else here
-            return self._ours.start_span(name, inside, **options)
+            return self._ours.start_span(name, _of_ours(here), **options)
         their_place = trace.set_span_in_context(above.theirs, here) if isinstance(above, _BothSpan) else here
         theirs = self._theirs.start_span(name, Context({**their_place, BESIDE_KEY: True}), **options)
-        our_place = here
-        if isinstance(above, _BothSpan):
-            our_place = trace.set_span_in_context(above.ours, here)
-        elif not above.get_span_context().is_valid and theirs.get_span_context().trace_flags.sampled:
+        if isinstance(above, _BothSpan) and name == TOOLS:
+            return _BothSpan(theirs, above.ours)
+        our_place = _of_ours(here)
+        if (
+            not isinstance(above, _BothSpan)
+            and not above.get_span_context().is_valid
+            and theirs.get_span_context().trace_flags.sampled
+        ):
             # One trace for both, also for what the user opens inside.
             our_place = Context({**trace.set_span_in_context(theirs, here), BESIDE_KEY: True})
         return _BothSpan(theirs, self._ours.start_span(name, our_place, **options))
@@ -118,15 +121,23 @@ class _BothTracer(Tracer):
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
     ) -> Iterator[trace.Span]:
-        both = self.start_span(name, context, kind, attributes, links, start_time)
-        ours = both.ours if isinstance(both, _BothSpan) else both
-        theirs = both.theirs if isinstance(both, _BothSpan) else trace.INVALID_SPAN
-        with trace.use_span(
-            theirs,
-            end_on_exit=end_on_exit,
-            record_exception=record_exception,
-            set_status_on_exception=set_status_on_exception,
-        ):
+        errors = {"record_exception": record_exception, "set_status_on_exception": set_status_on_exception}
+        if not reaches_others(self._theirs):
+            with self._ours.start_as_current_span(
+                name,
+                _of_ours(context),
+                kind,
+                attributes,
+                links,
+                start_time,
+                end_on_exit=end_on_exit,
+                **errors,
+            ) as span:
+                yield span
+            return
+        both = cast("_BothSpan", self.start_span(name, context, kind, attributes, links, start_time))
+        with trace.use_span(both.theirs, end_on_exit=end_on_exit, **errors):
+            ours = both.ours
             if not isinstance(ours, FrameworkSpan) or not ours.get_span_context().is_valid:
                 yield both
                 return
@@ -134,15 +145,23 @@ class _BothTracer(Tracer):
             inside = trace.set_span_in_context(both, ours.live.context)
             otel_context.attach(inside)
             try:
-                yield both
+                yield both.theirs if name == TOOLS else both
             except BaseException as error:
-                with guarded("pydantic_ai outcome"):
-                    ours.left_by(error, record=record_exception)
+                if name != TOOLS:
+                    with guarded("pydantic_ai outcome"):
+                        ours.left_by(error, record=record_exception)
                 raise
             finally:
                 restore(inside, outside, both)
-                if end_on_exit:
+                if end_on_exit and name != TOOLS:
                     ours.end()
+
+
+def _of_ours(context: Context | None) -> Context:
+    """Return the context in which a span of ours starts: below our part of the current one."""
+    here = otel_context.get_current() if context is None else context
+    above = trace.get_current_span(here)
+    return trace.set_span_in_context(above.ours, here) if isinstance(above, _BothSpan) else here
 
 
 class _BothSpan(trace.Span):

@@ -32,6 +32,8 @@ _KINDS: Final[Mapping[str, tuple[str, Describe]]] = {
     "decide": ("DECISION", _describe.decision),
     "image_generation": ("LLM", _describe.image_generation),
 }
+TOOLS: Final = "running tools"
+"""Before 1.95 the SDK puts a span around the tools of one step; later ones have none, and neither have we."""
 _OTHER: Final = ("CHAIN", _describe.other)
 
 
@@ -117,8 +119,7 @@ class FrameworkTracer(Tracer):
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
     ) -> Iterator[trace.Span]:
-        if name == "running tools":
-            # Before 1.95 the SDK puts a span around the tools of one step; later ones have none.
+        if name == TOOLS:
             yield trace.INVALID_SPAN
             return
         span = self.start_span(name, context, kind, attributes, links, start_time)
