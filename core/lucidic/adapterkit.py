@@ -44,7 +44,7 @@ from lucidic._spans._facts import (
 )
 from lucidic._spans._ids import chosen_trace_id
 from lucidic._spans._io import io_attributes
-from lucidic._spans._json import clean, dumps, json_object
+from lucidic._spans._json import clean, dumps, json_encoder, json_object
 from lucidic._spans._live import LiveSpan
 from lucidic._spans._messages import message_attributes
 from lucidic._spans._openinference import (
@@ -106,6 +106,7 @@ __all__ = [
     "guarded",
     "instruments_client",
     "io_attributes",
+    "json_encoder",
     "json_object",
     "llm_attributes",
     "log_once_a_minute",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from langchain_core.outputs import Generation
 from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel
 
-from lucidic.adapterkit import clean, dumps
+from lucidic.adapterkit import clean, dumps, json_encoder
 
 
 _ASKING: Final = ("input", "question", "query", "text", "prompt", "content", "human_input", "user_input")
@@ -178,7 +177,7 @@ def _text_under(value: object, keys: tuple[str, ...]) -> str | None:
 def as_json(value: object) -> str:
     """Write a value as JSON text, LangChain's own objects made small; never raises."""
     try:
-        text = "".join(_encode(value, 0))
+        text = _encode(value)
     except Exception:  # noqa: BLE001  # foreign objects, cycles, odd keys: the kit deals with each
         return dumps(plain(value))
     return clean(text) if len(text) <= _LIMIT else dumps(plain(value))
@@ -260,14 +259,6 @@ def _encodable(value: object) -> Any:
     return small
 
 
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_encodable)
-_encode: Callable[[object, int], Iterable[str]]
-_fast = getattr(json.encoder, "c_make_encoder", None)
-if _fast is None:  # no C accelerator: PyPy
-    _encode = lambda value, _: _ENCODER.iterencode(value)  # noqa: E731
-else:
-    # JSONEncoder makes one of these for every value. Without a map of the open containers it finds
-    # cycles by the recursion limit.
-    _encode = _fast(None, _encodable, json.encoder.encode_basestring, None, ": ", ", ", False, False, False)
+_encode: Final = json_encoder(_encodable)
 _LIMIT: Final = 1_000_000
 _DEEPEST: Final = 40

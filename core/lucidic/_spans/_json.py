@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -33,12 +33,28 @@ def dumps(value: object, *, limit: int | None = DEFAULT_LIMIT) -> str:
     missing, and the result is still valid JSON. ``limit=None`` does not cut.
     """
     try:
-        text = _ENCODER.encode(value)
+        text = _encode(value)
     except Exception:  # noqa: BLE001 - cycles, NaN, odd keys, foreign methods: the walk deals with each
         text = None
     if text is None or (limit is not None and len(text) > limit):
         text = _walked(value, limit)
     return clean(text)
+
+
+def json_encoder(default: Callable[[object], object]) -> Callable[[object], str]:
+    """Return a function that writes JSON text, made once: ``json.JSONEncoder`` makes an encoder for every value.
+
+    It raises what ``json`` raises; a cycle is found by the recursion limit.
+
+    Args:
+        default: Gives what stands for a value that JSON has no form for, or raises.
+
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # no C accelerator: PyPy
+        return json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=default).encode
+    parts = make(None, default, json.encoder.encode_basestring, None, ": ", ", ", False, False, False)
+    return lambda value: "".join(parts(value, 0))
 
 
 def clean(text: str) -> str:
@@ -88,7 +104,7 @@ def _walked(value: object, limit: int | None) -> str:
     budget = limit
     try:
         while True:
-            text = _ENCODER.encode(_Walk(budget).plain(value, 0))
+            text = _encode(_Walk(budget).plain(value, 0))
             # Escapes and punctuation are only estimated during the walk, so a result may still be too long.
             if limit is None or budget is None or len(text) <= limit or budget < 32:
                 return text if limit is None or len(text) <= limit else '"…"'
@@ -247,4 +263,4 @@ def _name(value: object) -> str:
 
 # Made once: json.loads and json.dumps make one for every call that differs from their defaults.
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)
+_encode: Final = json_encoder(_plain)
