@@ -66,10 +66,9 @@ def plan_foreign(
     beside = is_beside(span, context)
     parent, moved = _parent_of(span, context, beside=beside)
     enclosing = parent
+    is_current = context is otel_context.get_current()  # before the look around, which may settle it
     decision, around = decided(context, parent)
-    if context is otel_context.get_current() and (
-        around.generator is not None or _binding.has_left_a_span(context)
-    ):
+    if is_current and (around.generator is not None or _binding.has_left_a_span(context)):
         # OpenTelemetry took the current span for the parent; a suspended generator may have left it current.
         meant = _binding.cleaned()
         if (enclosing := current_state(meant)) is not parent:
