@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
+from tests.attribution.__main__ import main
 
 import lucidic as lai
 
@@ -98,3 +100,17 @@ def test_three_frameworks_and_plain_spans_give_one_nested_trace():
         "execute_tool run_the_workflow",
     ) == deepest[:5]
     assert ("ask_the_chain", "ask", "RunnableSequence", "prepare", "query") == deepest[-5:]
+
+
+def test_the_command_plays_a_part_and_refuses_what_is_none(monkeypatch, capsys):
+    """The documented command takes --shard and --only, and refuses a part or a name that chooses no cell."""
+    command = ["attribution", "--sessions", "2", "--only", "kit / carrier / ", "--shard"]
+    monkeypatch.setattr(sys, "argv", [*command, "1/20"])
+    assert 0 == main()
+    assert "0 not as they must be" in capsys.readouterr().out
+
+    for wrong in ([*command, "9/8"], [*command, "9"], [*command[:4], "no such cell"]):
+        monkeypatch.setattr(sys, "argv", wrong)
+        with pytest.raises(SystemExit):
+            main()
+        assert "error: " in capsys.readouterr().err
