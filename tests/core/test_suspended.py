@@ -339,6 +339,29 @@ def test_clearing_in_a_finalisers_task_clears_for_the_task_that_left_the_generat
     assert {"outside": None} == captured.session_ids()
 
 
+def test_a_block_that_was_closed_in_another_task_leaves_no_session_with_its_open_span(captured):
+    """A plain span of an abandoned generator gives its session to nothing that starts below it afterwards."""
+    suspended = []
+
+    async def stream():
+        async with lai.bind_session(A):
+            manager = trace.get_tracer("user").start_as_current_span("held")
+            manager.__enter__()
+            suspended.append(manager)
+            yield
+
+    async def main():
+        generator = stream()
+        await generator.__anext__()
+        await asyncio.create_task(generator.aclose())
+        with trace.get_tracer("user").start_as_current_span("outside"):
+            span("below")
+
+    asyncio.run(main())
+
+    assert {"outside": None, "below": None} == captured.session_ids()
+
+
 def test_after_clearing_an_open_span_gives_its_session_to_nothing_that_starts_there(captured, kit):
     """A span that a suspended generator holds open does not bring a cleared session back."""
 
