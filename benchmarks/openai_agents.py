@@ -1,6 +1,6 @@
 """CPU of traced runs of the OpenAI Agents SDK, beside tracing disabled and beside others, in one run.
 
-    python benchmarks/openai_agents.py [--model client|scripted|memory] [--runs 10] [--rounds 60]
+    python benchmarks/openai_agents.py [--model client|scripted|memory] [--runs 60] [--rounds 20]
 
 A run asks the model twice and calls one tool. The model is one of
 
@@ -8,8 +8,8 @@ A run asks the model twice and calls one tool. The model is one of
 - ``scripted``: the SDK's test double, which gives processors no content at all (only ours finds it);
 - ``memory``: full content with no client, which is the least that a run can cost.
 
-Each way of tracing has a process of its own; they take turns, and the quickest round of each counts, because a
-busy machine only ever adds to it. Spans go to a receiver that keeps nothing. Ways whose package is not installed
+Each way of tracing has a process of its own; they take turns, and the median counts of what a round costs beside the
+same round without tracing, because a machine is not equally quick all the time. Spans go to a receiver that keeps nothing. Ways whose package is not installed
 are left out, and said to be; ``disabled`` is ``set_tracing_disabled(True)``.
 """
 
@@ -20,6 +20,7 @@ import asyncio
 import gc
 import importlib.util
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -251,10 +252,10 @@ def compare(runs, rounds, kind):
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
-    base = min(times["disabled"])
     for way, taken in times.items():
-        quickest = min(taken)
-        print(f"{way:26} {1e6 * quickest / runs:8.0f} us a run   {quickest / base:5.2f} x disabled")
+        ratios = [mine / base for mine, base in zip(taken, times["disabled"], strict=True)]
+        cost = 1e6 * statistics.median(taken) / runs
+        print(f"{way:26} {cost:8.0f} us a run   {statistics.median(ratios):5.2f} x disabled")
 
 
 def _is_installed(package):
@@ -268,8 +269,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--runs", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--model", choices=("client", "scripted", "memory"), default="client")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
