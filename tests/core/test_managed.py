@@ -6,23 +6,13 @@ import asyncio
 from contextlib import (
     AsyncExitStack,
     ExitStack,
-    asynccontextmanager,
-    contextmanager,
 )
 
 import pytest
-from opentelemetry import trace
+from tests.core.generators import A, B, C, amanaged, holding, managed, span
 
 import lucidic as lai
 from lucidic import _binding, _suspended
-
-
-A, B, C = "session-a-123456", "session-b-123456", "session-c-123456"
-
-
-def span(name):
-    with trace.get_tracer("user").start_as_current_span(name):
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -32,25 +22,6 @@ def _nothing_stays_bound(captured):
     assert _binding.top() is None
     assert lai.current_session_id() is None
     assert {} == _suspended.held
-
-
-@contextmanager
-def managed(session_id):
-    with lai.bind_session(session_id):
-        yield
-
-
-@asynccontextmanager
-async def amanaged(session_id):
-    async with lai.bind_session(session_id):
-        yield
-
-
-def holding(session_id, *names, block=lai.bind_session):
-    with block(session_id):
-        for name in names:
-            span(name)
-            yield
 
 
 def test_context_managers_of_generators_nest(captured):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import (
-    asynccontextmanager,
-    contextmanager,
-)
 from contextvars import Context
 
 import pytest
 from openinference.instrumentation import suppress_tracing, using_session
 from opentelemetry import trace
+from tests.core.generators import A, B, C, holding, managed, span
 
 import lucidic as lai
 from lucidic import _binding, _suspended
@@ -19,17 +16,9 @@ from lucidic.adapterkit import AdapterOptions, make_tracer
 from lucidic.testing import session_id_of
 
 
-A, B, C = "session-a-123456", "session-b-123456", "session-c-123456"
-
-
 @pytest.fixture
 def kit(captured):
     return make_tracer("test", AdapterOptions())
-
-
-def span(name):
-    with trace.get_tracer("user").start_as_current_span(name):
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -39,25 +28,6 @@ def _nothing_stays_bound(captured):
     assert _binding.top() is None
     assert lai.current_session_id() is None
     assert {} == _suspended.held
-
-
-@contextmanager
-def managed(session_id):
-    with lai.bind_session(session_id):
-        yield
-
-
-@asynccontextmanager
-async def amanaged(session_id):
-    async with lai.bind_session(session_id):
-        yield
-
-
-def holding(session_id, *names, block=lai.bind_session):
-    with block(session_id):
-        for name in names:
-            span(name)
-            yield
 
 
 def test_a_context_manager_in_a_generator_is_the_generators(captured):

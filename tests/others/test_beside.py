@@ -10,12 +10,14 @@ import pytest
 ADVISER = "lamp_advice/advise/invoke_agent adviser"
 TOOL = f"{ADVISER}/execute_tool ask_the_workshop"
 RUN = f"{TOOL}/Agent workflow/run Agent workflow"
-CHAIN = f"{RUN}/workshop/turn 1/read_the_manual/manual"
+AGENT = "workshop"
+INNER = f"{RUN}/{AGENT}"
+CHAIN = f"{INNER}/turn 1/read_the_manual/manual"
 TREE = sorted([
     "lamp_advice", "lamp_advice/advise", ADVISER, f"{ADVISER}/chat m", f"{ADVISER}/chat m", TOOL,
-    f"{TOOL}/Agent workflow", RUN, f"{RUN}/workshop",
-    f"{RUN}/workshop/turn 1", f"{RUN}/workshop/turn 1/generation", f"{RUN}/workshop/turn 1/read_the_manual",
-    f"{RUN}/workshop/turn 2", f"{RUN}/workshop/turn 2/generation",
+    f"{TOOL}/Agent workflow", RUN, INNER,
+    f"{INNER}/turn 1", f"{INNER}/turn 1/generation", f"{INNER}/turn 1/read_the_manual",
+    f"{INNER}/turn 2", f"{INNER}/turn 2/generation",
     CHAIN, f"{CHAIN}/ChatOpenAI", f"{CHAIN}/ChatPromptTemplate", f"{CHAIN}/StrOutputParser",
 ])  # fmt: skip
 """Our spans of the work, as they are without another tracer: each by the names from the root down."""

@@ -55,7 +55,7 @@ def passes_on(state: SpanState, current: Context, framework: Sequence[FrameworkI
     So it is in the very context that was made for what runs below, while no block was entered or left since: what
     most spans of an adapter are. Every rule of the table gives the same id there.
     """
-    if state.inside is not current or state.held is not _binding.held() or state.astray:
+    if state.inside is not current or state.held is not _binding.held():
         return False
     if not _binding.in_force(state.held):
         return False
