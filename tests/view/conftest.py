@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass, field, replace
 
 import pytest
+from tests.view.browser import address as address
+from tests.view.browser import browser as browser
+from tests.view.browser import page as page
 
 from lucidic._records import SpanEvent, StoredSession, StoredSpan, StoredTrace
 from lucidic._view._tree import turns

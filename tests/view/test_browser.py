@@ -13,65 +13,14 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.view.browser import chromium, served
+from tests.view.browser import needs_chromium, watched
 
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        chromium() is None, reason="there is no Chromium; run `make browser` or set LUCIDIC_CHROMIUM"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 SESSION = "/session?id=thread-42"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One browser for all tests of this file."""
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def address(reader):
-    """The page over the fake store."""
-    with served(reader) as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser, address):
-    """A tab that notes what a page must never do: complain, ask somebody else, open a dialog."""
-    with watched(browser, address) as tab:
-        yield tab
-
-
-class watched:
-    """A tab; leaving the block fails if it did what a page must never do."""
-
-    def __init__(self, browser, address, **options) -> None:
-        self.tab = browser.new_page(base_url=address, viewport={"width": 1280, "height": 860}, **options)
-        self.faults = faults = []
-        self.tab.set_default_timeout(20_000)
-        self.tab.on("console", lambda said: faults.append(said.text))
-        self.tab.on("pageerror", lambda error: faults.append(str(error)))
-        self.tab.on("dialog", lambda dialog: (faults.append("dialog"), dialog.dismiss()))
-        self.tab.on(
-            "request", lambda asked: asked.url.startswith((address, "data:")) or faults.append(asked.url)
-        )
-
-    def __enter__(self):
-        return self.tab
-
-    def __exit__(self, kind, *_):
-        self.tab.close()
-        if kind is None:
-            assert self.faults == []
 
 
 def row(page, text):
@@ -196,61 +145,6 @@ def test_planted_scripts_do_nothing(page, reader, trip):
         for folded in page.locator("#lc-span summary").all():
             folded.click()
     assert page.evaluate("document.querySelectorAll('img[src=x], main script').length") == 0
-
-
-def elements(page) -> int:
-    return page.evaluate("document.querySelectorAll('*').length")
-
-
-def scroll_to_the_end(page, last) -> None:
-    """Scroll until ``last`` is on the screen: what is loaded on the way has other heights than its placeholder."""
-    for _ in range(40):
-        page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
-        try:
-            last.wait_for(timeout=500)
-        except sync_api.TimeoutError:
-            continue
-        return
-    raise AssertionError("the end is never reached")
-
-
-def test_five_thousand_spans_stay_a_small_page(page, reader, trip):
-    """At the start, at the end and in between, the page holds what is near the screen and nothing else."""
-    tool, root = trip.made[5], trip.made[0]
-    for number in range(4_000):
-        reader.kept.append(replace(tool, name=f"t{number}", span_id=f"{number + 10_000:016x}"))
-    for number in range(1_000):
-        later = {
-            "start_ns": root.start_ns + (number + 1) * 10**9,
-            "end_ns": root.end_ns + (number + 1) * 10**9,
-        }
-        reader.kept.append(
-            replace(root, trace_id=f"{number + 100:032x}", span_id=f"{number + 50_000:016x}", **later)
-        )
-    reader.known[0] = replace(reader.known[0], spans=len(reader.kept), traces=1_003)
-    page.goto(SESSION)
-    page.locator("#turn-1").wait_for()
-    assert elements(page) < 2_500
-    assert len(page.content()) < 400_000
-    scroll_to_the_end(page, page.locator("#turn-1003"))
-    assert elements(page) < 4_000
-    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight / 3)")
-    page.locator("a[data-span]").first.wait_for()
-    assert elements(page) < 4_000
-
-
-def test_a_thousand_sessions_stay_a_small_page(page, reader, trip):
-    """The list holds what is near the screen, and its end is a scroll away."""
-    for number in range(1, 1_000):
-        started = trip.session().started_ns - number
-        reader.known.append(trip.session(session_id=f"s-{number}", name=f"Trip {number}", started_ns=started))
-    page.goto("/")
-    page.get_by_text("1,000 sessions").wait_for()
-    assert elements(page) < 2_500
-    scroll_to_the_end(page, page.get_by_role("link", name="Trip 999", exact=True))
-    assert elements(page) < 5_000
-    page.evaluate("window.scrollTo(0, 0)")
-    page.get_by_role("link", name="Trip planning").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

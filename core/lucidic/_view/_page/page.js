@@ -3,11 +3,14 @@
 "use strict";
 
 const panel = document.getElementById("lc-panel");
+// A busy browser tells of several frames at once, and what counts is where a part is now: one that was dropped for
+// where it was before would stay empty on the screen.
+const latest = (seen) => new Map(seen.map(({ target, isIntersecting }) => [target, isIntersecting]));
 const near = new IntersectionObserver((seen) => {
-  for (const { target, isIntersecting } of seen) if (isIntersecting && !("loaded" in target.dataset)) load(target);
+  for (const [part, isNear] of latest(seen)) if (isNear && !("loaded" in part.dataset)) load(part);
 }, { rootMargin: "600px" });
 const far = new IntersectionObserver((seen) => {
-  for (const { target, isIntersecting } of seen) if (!isIntersecting) drop(target);
+  for (const [part, isNear] of latest(seen)) if (!isNear) drop(part);
 }, { rootMargin: "2500px" });
 
 function parsed(html) {
@@ -39,6 +42,12 @@ for (const name of ["pointerup", "pointercancel"]) document.addEventListener(nam
 
 // --- parts of long lists
 
+function look(part) {
+  // An observer tells where a part is when it begins to observe it, and then only what changes.
+  near.unobserve(part);
+  near.observe(part);
+}
+
 function watch(root) {
   for (const part of root.querySelectorAll(".lc-chunk")) {
     near.observe(part);
@@ -52,6 +61,7 @@ async function load(part) {
   const asked = (part.asked = (part.asked || 0) + 1);
   const html = await text(part.dataset.src);
   await lifted;
+  if (html === null) setTimeout(look, 1000, part);
   if (html === null || part.asked !== asked || part.html === html) return;
   part.html = html;
   const fresh = parsed(html);
@@ -204,7 +214,8 @@ async function refresh() {
   if (html === null) return;
   const fresh = new DOMParser().parseFromString(html, "text/html");
   const root = document.documentElement;
-  const atEnd = scrollY > 0 && scrollY + innerHeight >= root.scrollHeight - 80;
+  const place = scrollY;
+  const atEnd = place > 0 && place + innerHeight >= root.scrollHeight - 80;
   for (const name of ["[data-live=head]", "#lc-total"]) {
     const [before, after] = [document.querySelector(name), fresh.querySelector(name)];
     if (before && after && before.outerHTML !== after.outerHTML) before.replaceWith(after);
@@ -228,7 +239,8 @@ async function refresh() {
   for (const gone of bySource.values()) gone.remove();
   watch(holder);
   await Promise.all(reloaded.map(load));
-  if (atEnd) window.scrollTo(0, root.scrollHeight);
+  // Who has scrolled up meanwhile reads something there.
+  if (atEnd && scrollY >= place) window.scrollTo(0, root.scrollHeight);
 }
 
 function follow(address) {
