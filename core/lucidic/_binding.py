@@ -175,7 +175,7 @@ def bind(
     )
     if owned:
         _suspended.hold(binding)
-    new: dict[str, object] = {**(values or {}), BINDING_KEY: binding}
+    new: dict[str, object] = dict(values or {})
     if not neutral:
         new[SESSION_KEY] = ABSENT if session_id is None else session_id
     if inside is not None:
@@ -186,9 +186,9 @@ def bind(
         new[_ABANDONED_KEY] = ABSENT
     binding.values = new
     binding.has_attributes = bool(values) or binding.has_attributes
-    binding.before = {key: current.get(key, ABSENT) for key in new}
+    binding.before = {key: current.get(key, ABSENT) for key in (BINDING_KEY, *new)}
     binding.outer = current
-    binding.attached = made_of({**current, **new})
+    binding.attached = made_of({**current, **new, BINDING_KEY: binding})
     _current.set(binding)
     otel_context.attach(binding.attached)
     if owned:

@@ -63,7 +63,7 @@ class Binding:
         """It sets other keys only (``using_attributes(user_id=…)``); the session is that of ``previous``."""
         self.closed = False
         self.values: Mapping[str, object] = {}
-        """The keys that it set in OpenTelemetry's context."""
+        """The keys that it set in OpenTelemetry's context, besides its own, under which it stands there itself."""
         self.has_attributes: bool = previous is not None and previous.has_attributes
         """It or one before it set more than the session; most do not, and spans need not look."""
         self.before: Mapping[str, object] = {}
@@ -122,7 +122,7 @@ class Binding:
 def without(context: Context, binding: Binding) -> Context:
     """Return the context in which every key that still is as ``binding`` set it is as it was before."""
     keys: dict[str, object] = dict(context)
-    for key, value in binding.values.items():
+    for key, value in (*binding.values.items(), (BINDING_KEY, binding)):
         if keys.get(key, ABSENT) is value:
             keys[key] = binding.before.get(key, ABSENT)
     return made_of(keys)

@@ -12,6 +12,7 @@ from openinference.instrumentation import using_attributes as their_attributes
 from openinference.instrumentation import using_session as their_session
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from tests.garbage import left_to_the_collector
 
 import lucidic as lai
 from lucidic import _binding
@@ -325,3 +326,15 @@ def test_session_ended_in_another_notebook_cell_counts_no_more(captured, monkeyp
     lai.end_session()
 
     assert lai.current_session_id() is None
+
+
+def test_a_block_leaves_nothing_to_the_garbage_collector(captured):
+    """What a block needed is gone when it is left, with the spans that it held."""
+    with lai.session(session_id="held-session-123"):
+        pass
+    with left_to_the_collector() as left:
+        for _ in range(3):
+            with lai.session(session_id="held-session-123"), lai.using_attributes(user_id="u"):
+                plain("one")
+        captured.clear()
+    assert left == []

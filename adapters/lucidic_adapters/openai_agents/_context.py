@@ -25,28 +25,36 @@ _ENTRY: Final = "lucidic.openai_agents.entry"
 
 
 class Entry:
-    """One span made current; ``closed`` once the span has ended."""
+    """One span made current; ``closed`` once the span has ended.
 
-    __slots__ = ("before", "closed", "inside", "outer", "token")
+    Its span is started ``inside`` of what names it here, so that the span's own context can be attached as it is.
+    """
 
-    def __init__(self, before: Context, outer: Entry | None) -> None:
-        self.before = before
-        self.inside = before
-        self.outer = outer
+    __slots__ = ("attached", "before", "closed", "outer", "token")
+
+    def __init__(self) -> None:
+        self.before: Context | None = None
+        self.attached: Context | None = None
+        self.outer: Entry | None = None
         self.closed = False
         self.token: Token[Entry | None] | None = None
+
+    @property
+    def inside(self) -> dict[str, object]:
+        """What the context of its span has to say."""
+        return {_ENTRY: self}
 
 
 _top: ContextVar[Entry | None] = ContextVar("lucidic_agents_entry", default=None)
 
 
-def enter(context: Context) -> Entry:
-    """Make ``context`` the current one until ``leave``."""
-    entry = Entry(otel_context.get_current(), _top.get())
-    entry.inside = Context({**beneath(context), _ENTRY: entry})
-    otel_context.attach(entry.inside)
+def enter(entry: Entry, context: Context) -> None:
+    """Make ``context``, which a span started ``inside`` of this entry has, the current one until ``leave``."""
+    entry.before = otel_context.get_current()
+    entry.outer = _top.get()
+    entry.attached = beneath(context)
+    otel_context.attach(entry.attached)
     entry.token = _top.set(entry)
-    return entry
 
 
 def leave(entry: Entry) -> None:
@@ -59,17 +67,18 @@ def settle() -> None:
     """Undo what was entered in this very context and has ended since, the newest first."""
     entry = _top.get()
     while entry is not None and entry.closed:
-        if entry.token is None:
+        if entry.token is None or entry.before is None:
             return
         current = otel_context.get_current()
         holds = current.get(_ENTRY) is entry
-        if holds and current is not entry.inside and stands_beside(trace.get_current_span(current)):
+        if holds and current is not entry.attached and stands_beside(trace.get_current_span(current)):
             return
         try:
             _top.reset(entry.token)
         except (ValueError, RuntimeError):
             return  # inherited: it belongs to the context of the task that made it
-        entry.token = None
         if holds:
             otel_context.attach(entry.before)
+        # The context refers to the entry: the two would wait for the garbage collector, and the span with them.
+        entry.token = entry.attached = entry.before = None
         entry = entry.outer

@@ -28,7 +28,7 @@ from lucidic.adapterkit import (
     make_tracer,
 )
 from lucidic_adapters.openai_agents import _translate
-from lucidic_adapters.openai_agents._context import enter, leave, settle
+from lucidic_adapters.openai_agents._context import Entry, enter, leave, settle
 from lucidic_adapters.openai_agents._end import end_run, end_span
 from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
 from lucidic_adapters.openai_agents._quiet import loud, quiet
@@ -103,9 +103,10 @@ class LucidicTracingProcessor(TracingProcessor):
             if self._on_idle is not None:
                 return
             settle()
-            root = self._begin(trace, _call_here())
-            if is_marked_current():
-                root.entry = enter(root.live.context)
+            entry = Entry() if is_marked_current() else None
+            root = self._begin(trace, _call_here(), entry)
+            if entry is not None:
+                enter(entry, root.live.context)
 
     def on_trace_end(self, trace: Trace) -> None:
         """End the workflow's root, or keep it open until its run has its result."""
@@ -137,12 +138,14 @@ class LucidicTracingProcessor(TracingProcessor):
             if call is not None:
                 trace = trace or get_current_trace()
                 attributes |= id_attributes(call, trace)
-            live = self._start_span(name, kind, flow, above, self._ids(flow, above, call, trace), attributes)
-            work = Work(live, kind, flow, above, getattr(data, "name", None))
+            entry = Entry() if is_marked_current() else None
+            ids = self._ids(flow, above, call, trace)
+            live = self._start_span(name, kind, flow, above, ids, attributes, entry)
+            work = Work(live, kind, flow, above, getattr(data, "name", None), entry)
             self._works.add(span, work)
             _open(work, call)
-            if is_marked_current():
-                work.entry = enter(quiet(live.context) if kind in _translate.MODEL_KINDS else live.context)
+            if entry is not None:
+                enter(entry, quiet(live.context) if kind in _translate.MODEL_KINDS else live.context)
 
     def on_span_end(self, span: Span[Any]) -> None:
         """Describe the span with what is known now, and end it."""
@@ -204,7 +207,7 @@ class LucidicTracingProcessor(TracingProcessor):
             return
         on_idle()
 
-    def _begin(self, trace: Trace, call: RunCall | None) -> Work:
+    def _begin(self, trace: Trace, call: RunCall | None, entry: Entry | None) -> Work:
         flow = Flow(trace.trace_id)
         self._flows[trace] = flow
         with self._trace_id_of(trace):
@@ -213,8 +216,9 @@ class LucidicTracingProcessor(TracingProcessor):
                 "CHAIN",
                 framework=session_ids(call, trace, self.session_keys),
                 attributes=_translate.trace_attributes(trace) | id_attributes(call, trace),
+                inside=None if entry is None else entry.inside,
             )
-        root = Work(live, TRACE, flow, None, trace.name)
+        root = Work(live, TRACE, flow, None, trace.name, entry)
         _open(root, call)
         return root
 
@@ -250,7 +254,7 @@ class LucidicTracingProcessor(TracingProcessor):
         if self._on_idle is not None:
             return None
         if here is not None and here not in self._finished and not isinstance(here, _WITHOUT_CALLBACKS):
-            return self._begin(here, None).flow  # it started before us; its end will come
+            return self._begin(here, None, None).flow  # it started before us; its end will come
         flow = Flow(span.trace_id)
         # A generator that was abandoned leaves its finished trace behind: what runs there next is no part of it.
         flow.resumes = here is None or here not in self._finished
@@ -266,23 +270,32 @@ class LucidicTracingProcessor(TracingProcessor):
         above: Work | None,
         framework: _IDs,
         attributes: dict[str, Any],
+        entry: Entry | None,
     ) -> LiveSpan:
         """Start a span in the right place: the deepest of the SDK's parent and the current span."""
         current = get_current()
         unsilenced = loud(current)
         openinference_kind = _translate.KINDS.get(kind, "CHAIN")
+        inside = None if entry is None else entry.inside
         if unsilenced is not current:
             attach(unsilenced)
         try:
             if above is None:
-                start = partial(self.tracer.start, name, openinference_kind, attributes=attributes)
+                start = partial(
+                    self.tracer.start, name, openinference_kind, attributes=attributes, inside=inside
+                )
                 return self._start_top(start, flow, framework)
             place: LiveSpan | None = above.live
             here = otel_trace.get_current_span()
             if here is not above.live.span and deepest(above.live, here) is here:
                 place = None
             return self.tracer.start(
-                name, openinference_kind, parent=place, framework=framework, attributes=attributes
+                name,
+                openinference_kind,
+                parent=place,
+                framework=framework,
+                attributes=attributes,
+                inside=inside,
             )
         finally:
             if unsilenced is not current:

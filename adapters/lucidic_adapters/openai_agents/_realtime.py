@@ -57,10 +57,10 @@ class _Part:
 class _Tool:
     """A tool that runs."""
 
-    def __init__(self, live: LiveSpan, part: _Part) -> None:
+    def __init__(self, live: LiveSpan, part: _Part, entry: Entry) -> None:
         self.live = live
         self.part = part
-        self.entry: Entry | None = None
+        self.entry = entry
         self.error: BaseException | None = None
         self.task = asyncio.current_task()
         if self.task is not None:
@@ -79,8 +79,7 @@ class _Tool:
             self.live.end(ok=False, attributes={**attributes, CANCELLED: True})
         else:
             self.live.end(error=error, attributes=attributes)
-        if self.entry is not None:
-            leave(self.entry)
+        leave(self.entry)
         self.part.running -= 1
         self.part.end_if_over()
 
@@ -107,13 +106,16 @@ class Conversation:
         given = [FrameworkID(group, GROUP)] if (group := framework_id(tracing.get("group_id"))) else []
         if isinstance(metadata, Mapping):
             given += framework_ids(metadata, METADATA, keys=keys)
+        entry = Entry()
         self.root = tracer.start(
             str(tracing.get("workflow_name") or _DEFAULT_NAME),
             "CHAIN",
             framework=given,
             attributes={GROUP: framework_id(tracing.get("group_id"))},
+            inside=entry.inside,
         )
-        self.entry: Entry | None = enter(self.root.context)
+        enter(entry, self.root.context)
+        self.entry: Entry | None = entry
 
     def close(self, error: BaseException | None = None) -> None:
         """End everything that is open."""
@@ -206,10 +208,13 @@ class Conversation:
         )
         if self._show:
             attributes |= arguments_as_input(arguments)
-        live = self._tracer.start(str(get(tool, "name")), "TOOL", parent=part.live, attributes=attributes)
-        running = _Tool(live, part)
+        entry = Entry()
+        live = self._tracer.start(
+            str(get(tool, "name")), "TOOL", parent=part.live, attributes=attributes, inside=entry.inside
+        )
+        running = _Tool(live, part, entry)
         part.running += 1
-        running.entry = enter(live.context)
+        enter(entry, live.context)
         _tool.set(running)
 
     def tool_ends(self, event: Any) -> None:

@@ -45,33 +45,39 @@ class Flow:
 class Work:
     """One open span, of the SDK and of OpenTelemetry."""
 
-    __slots__ = (
-        "answer", "call", "entry", "flow", "handoffs", "history", "kind", "live", "name", "of", "outer_error", "parent",
-        "tool_error", "words",
-    )  # fmt: skip
+    # Defaults of the class, and no slots: most spans set none of these.
+    of: ReferenceType[Span[Any]] | None = None
+    """The SDK's span; ``None`` for a workflow."""
+    call: RunCall | None = None
+    words: str | None = None
+    """What was said to it first."""
+    answer: Any = None
+    """What it said last."""
+    handoffs: dict[str, str] | None = None
+    """Of what is below: the agent that takes over, and the one that handed over."""
+    history: History | None = None
+    """What the calls of this run were sent."""
+    tool_error: BaseException | None = None
+    """What a tool raised before the SDK turned it into an answer."""
 
-    def __init__(self, live: LiveSpan, kind: str, flow: Flow, parent: Work | None, name: str | None) -> None:
+    def __init__(
+        self,
+        live: LiveSpan,
+        kind: str,
+        flow: Flow,
+        parent: Work | None,
+        name: str | None,
+        entry: Entry | None,
+    ) -> None:
         self.live = live
         self.kind = kind
         self.flow = flow
         self.parent = parent
         self.name = name
-        self.of: ReferenceType[Span[Any]] | None = None
-        """The SDK's span; ``None`` for a workflow."""
-        self.call: RunCall | None = None
-        self.entry: Entry | None = None
+        self.entry = entry
+        """What made it the current one; ``None`` for a span that was not to be."""
         self.outer_error = id(passing_error())
         """An exception that was being handled before is none of this span's."""
-        self.words: str | None = None
-        """What was said to it first."""
-        self.answer: Any = None
-        """What it said last."""
-        self.handoffs: dict[str, str] | None = None
-        """Of what is below: the agent that takes over, and the one that handed over."""
-        self.history: History | None = None
-        """What the calls of this run were sent."""
-        self.tool_error: BaseException | None = None
-        """What a tool raised before the SDK turned it into an answer."""
 
     def error(self) -> BaseException | None:
         """Return the exception that ends this span, called while it does."""

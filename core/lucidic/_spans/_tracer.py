@@ -55,6 +55,7 @@ class AdapterTracer:
         links: Iterable[SpanContext] = (),
         start_time: int | None = None,
         provisional: bool = False,
+        inside: Mapping[str, object] | None = None,
     ) -> LiveSpan:
         """Start a span. It is not made current: run user code in its ``context``.
 
@@ -68,6 +69,7 @@ class AdapterTracer:
             start_time: Nanoseconds since the epoch; default now.
             provisional: The framework may drop the span and never end it (a durable engine replays work
                 that is recorded already): then nobody else ends it either, not even a later process.
+            inside: Keys of the adapter's own for the ``context`` of the span.
 
         """
         current = otel_context.get_current()
@@ -83,8 +85,9 @@ class AdapterTracer:
             if found is None:
                 return LiveSpan(trace.INVALID_SPAN, current, self._privacy(), None)
             start = found
-        start.links.extend(Link(link) for link in links)
-        return self._start(name, kind, start, provisional, attributes, start_time)
+        if links:
+            start.links.extend([Link(link) for link in links])
+        return self._start(name, kind, start, provisional, attributes, start_time, inside)
 
     def _look_around(
         self, parent: LiveSpan | Context | None, framework: Sequence[FrameworkID]
@@ -135,6 +138,7 @@ class AdapterTracer:
         provisional: bool,
         attributes: Mapping[str, Any] | None,
         start_time: int | None,
+        inside: Mapping[str, object] | None,
     ) -> LiveSpan:
         """Start the span, and make of its place's context the one of what runs below it."""
         values, above, place, decision, links, keyed, generator = start
@@ -177,6 +181,8 @@ class AdapterTracer:
         else:
             values[_bound.SESSION_KEY] = session_id
         values[HERE_KEY] = state_of(span)
+        if inside:
+            values.update(inside)
         live = LiveSpan(span, Context(values), privacy, above, len(essential) + len(given))
         if live.state is None:
             put_attributes(span, rest)  # we were shut down, or it is sampled out: it is not for us

@@ -13,6 +13,7 @@ from agents import Agent, Model, ModelResponse, Runner
 from agents.tracing import Span, Trace, generation_span
 from agents.usage import Usage
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
+from tests.garbage import left_to_the_collector
 
 from lucidic.openai_agents import instrument
 from lucidic.testing import capture_spans
@@ -46,10 +47,9 @@ class Quick(Model):
         raise NotImplementedError
 
 
-def held(*, collected=True):
+def held():
     """Count what is alive of the SDK's spans and traces and of ours."""
-    if collected:
-        gc.collect()
+    gc.collect()
     return sum(isinstance(found, HELD) for found in gc.get_objects())
 
 
@@ -58,16 +58,12 @@ async def test_a_run_leaves_nothing_to_the_garbage_collector(captured):
     undo = instrument()
     agent = Agent("Quick", model=Quick())
     await Runner.run(agent, "Hi")
-    before = held()
-    gc.disable()
-    try:
+    with left_to_the_collector("agents") as left:
         for _ in range(5):
             await Runner.run(agent, "Hi")
         captured.clear()
-        assert held(collected=False) <= before
-    finally:
-        gc.enable()
-        undo()
+    assert left == []
+    undo()
 
 
 @pytest.mark.slow
