@@ -39,7 +39,7 @@ def log_once_a_minute(site: str, message: str, *args: object, exc_info: BaseExce
 
 
 def swallow(site: str, error: Exception) -> None:
-    """Do what ``guarded`` does with an exception, for the two callbacks that run for every span.
+    """Do what ``guarded`` does with an exception, for callbacks that run for every span.
 
     An ``except`` clause costs nothing where nothing is raised; a ``with`` block makes an object each time.
     """

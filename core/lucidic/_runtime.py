@@ -149,16 +149,25 @@ class Runtime:
         """Make the tracer of an adapter; it follows ``shutdown()`` and a new ``init()``."""
         # Before the first span: OpenInference's own block may hand a thread its context by then.
         self._carry_through_threads()
-        cached: list[tuple[Any, tuple[Tracer, bool]]] = []
+        last: tuple[tuple[Any, ...], Any, tuple[Tracer, bool]] | None = None
 
         def current_tracer() -> tuple[Tracer, bool]:
             """Return the tracer, and whether only ours decide what its spans are given at their start."""
-            run = runtime()
-            target = run.provider(provider)
-            if not cached or cached[0][0] is not target:
+            nonlocal last
+            asked = trace.get_tracer_provider() if provider is None else provider
+            # Logfire's is a proxy, which each configure() gives another provider, without our processor.
+            behind = getattr(asked, "provider", asked)
+            here = asked, behind, _runtime
+            if last is not None and last[0] == here:
+                return last[2]
+            target = runtime().provider(provider)
+            if last is not None and last[1] is target:
+                made = last[2]
+            else:
                 tracer = with_chosen_ids(_roomy(target.get_tracer(scope, version)))
-                cached[:] = [(target, (tracer, isinstance(target, _OwnProvider)))]
-            return cached[0][1]
+                made = tracer, isinstance(target, _OwnProvider)
+            last = (asked, behind, _runtime), target, made
+            return made
 
         return AdapterTracer(
             current_tracer,

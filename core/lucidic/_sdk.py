@@ -29,34 +29,28 @@ def put_attributes(span: Span, attributes: dict[str, Any]) -> None:
     """
     if not attributes:
         return
-    into = _dict_with_room(span, len(attributes))
-    if into is None or not _TEXT.issuperset(map(type, attributes)) or "" in attributes:
+    try:
+        held, lock = span._attributes, span._lock  # type: ignore[attr-defined]  # feature-detected
+        into, limit = held._dict, held.maxlen
+        is_quick = (
+            type(into) is dict
+            and held.max_value_len is None
+            and (limit is None or len(into) + len(attributes) <= limit)
+            and type(held) is BoundedAttributes
+            and type(span).set_attributes is SDKSpan.set_attributes
+        )
+    except AttributeError:
+        is_quick = False
+    if not is_quick or not _TEXT.issuperset(map(type, attributes)) or "" in attributes:
         span.set_attributes(attributes)
         return
     if not _PLAIN.issuperset(map(type, attributes.values())):
         attributes, others = _sorted_out(attributes)
         if others:
             span.set_attributes(others)
-    with span._lock:  # type: ignore[attr-defined]  # looked up for the room
+    with lock:
         if span.is_recording():
             into.update(attributes)
-
-
-def _dict_with_room(span: Any, more: int) -> dict[str, Any] | None:
-    try:
-        held, into, _ = span._attributes, span._attributes._dict, span._lock
-        limit, length = held.maxlen, held.max_value_len
-    except AttributeError:
-        return None
-    if (
-        type(into) is dict
-        and length is None
-        and (limit is None or len(into) + more <= limit)
-        and type(held) is BoundedAttributes
-        and type(span).set_attributes is SDKSpan.set_attributes
-    ):
-        return into
-    return None
 
 
 def _sorted_out(attributes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

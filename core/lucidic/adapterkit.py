@@ -22,7 +22,7 @@ from typing import Any
 from lucidic._active import block_of_generator
 from lucidic._clients import instruments_client
 from lucidic._config import check_session_from
-from lucidic._guard import guarded, log_once_a_minute
+from lucidic._guard import guarded, log_once_a_minute, swallow
 from lucidic._ids import check_session_id, framework_id
 from lucidic._runtime import runtime
 from lucidic._scope import SessionScope
@@ -118,6 +118,7 @@ __all__ = [
     "reranker_attributes",
     "retriever_attributes",
     "stands_beside",
+    "swallow",
     "system_name",
     "tool_attributes",
     "tool_schema_attributes",

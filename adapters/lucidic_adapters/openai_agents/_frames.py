@@ -8,14 +8,19 @@ exception. A frame that is not found costs attributes, never a span.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
-from types import FrameType
-from typing import Any, Final
+from types import CodeType, FrameType
+from typing import Any, Final, TypeAlias
 
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 _DEEPEST: Final = 16
 _NEAR: Final = 6
+_MOST_SEEN: Final = 1024
+_Seen: TypeAlias = "dict[int, tuple[CodeType, bool]]"
+_seen: Final[defaultdict[tuple[str, ...], _Seen]] = defaultdict(dict)
+"""For what is asked, by the id of a code, which is kept with the answer, so that the id stays its own."""
 _START: Final = "start"
 MARKED: Final = "mark_as_current"
 """The method of the SDK's traces and spans that calls processors, and its parameter."""
@@ -35,24 +40,31 @@ def locals_of(names: tuple[str, ...], *, deepest: int = _DEEPEST, anyones: bool 
     """Return the local variables of the nearest calling frame that has all of ``names``, else nothing.
 
     Args:
-        names: What the frame must have; the first one is what few functions have.
+        names: What the frame must have.
         deepest: How many frames to look at.
         anyones: Also look at frames of code that is not the SDK's.
 
     """
     frame = sys._getframe(1).f_back
-    first = names[0]
+    seen = _seen[names]
     while frame is not None and deepest > 0:
         code = frame.f_code
-        if (
-            (first in code.co_varnames or first in code.co_cellvars)
-            and (anyones or str(frame.f_globals.get("__name__")).startswith("agents."))
-            and {*code.co_varnames, *code.co_cellvars}.issuperset(names)
-        ):
+        known = seen.get(id(code))
+        if known is None or known[0] is not code:
+            known = _look_at(code, names, seen)
+        if known[1] and (anyones or str(frame.f_globals.get("__name__")).startswith("agents.")):
             return frame.f_locals
         frame = frame.f_back
         deepest -= 1
     return _NOTHING
+
+
+def _look_at(code: CodeType, names: tuple[str, ...], seen: _Seen) -> tuple[CodeType, bool]:
+    """Tell whether functions of this code have all of ``names``, and remember it: Python gathers them on each look."""
+    if len(seen) >= _MOST_SEEN:
+        seen.clear()
+    found = seen[id(code)] = code, {*code.co_varnames, *code.co_cellvars}.issuperset(names)
+    return found
 
 
 def is_marked_current() -> bool:

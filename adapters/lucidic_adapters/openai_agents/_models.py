@@ -46,6 +46,7 @@ _NOT_SETTINGS: Final = (
     "retry",
     "preserve_raw_usage",
 )
+_UNSET: Final = frozenset((type(None),))
 _ANSWERS: Final = ("response", "model_response", "result", "step")
 _CALLS: Final = (
     "function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call",
@@ -94,7 +95,7 @@ def generation(work: Work, data: Any) -> Attributes:
     """Describe a call through Chat Completions or an adapter to other models (``GenerationSpanData``)."""
     frame = locals_of(MODEL_CALL, anyones=True)
     shown = _shows_data(work, frame)
-    given = get(data, "input")
+    given = getattr(data, "input", None)
     heard = Heard()
     if given and (isinstance(given, str) or not isinstance(given, Iterable)):
         heard.add(chat_messages(given))
@@ -102,20 +103,20 @@ def generation(work: Work, data: Any) -> Attributes:
         _history_of(work).read(heard, given, chat_item_messages)
     elif shown:
         heard = _heard(work, frame.get("input"), frame.get("system_instructions"))
-    said, streamed = _generated(get(data, "output"))
+    said, streamed = _generated(getattr(data, "output", None))
     made = _made_in(frame) if not said else None
     if shown and made is not None:
         said = output_messages(made.output)
     completion = _completion_of(frame)
-    parameters = get(data, "model_config") or _settings_of(frame)
+    parameters = getattr(data, "model_config", None) or _settings_of(frame)
     return _call(
         work,
         frame,
         heard,
         said,
-        model=get(completion, "model") or get(data, "model"),
+        model=get(completion, "model") or getattr(data, "model", None),
         parameters=_with_schema({**parameters}, frame) if shown else {**parameters},
-        usage=get(completion, "usage") or get(data, "usage") or get(made, "usage"),
+        usage=get(completion, "usage") or getattr(data, "usage", None) or get(made, "usage"),
         finish_reason=_finish_of(streamed or made) if streamed or made else _chat_finish(completion),
         tools=offered_tools(frame),
     )
@@ -233,6 +234,9 @@ def _echoed_settings(answer: Mapping[str, Any], frame: Mapping[str, Any]) -> dic
 
 def _settings_of(frame: Mapping[str, Any]) -> dict[str, Any]:
     settings = frame.get("model_settings")
+    chosen = getattr(settings, "__dict__", None)
+    if chosen is not None and _UNSET.issuperset(map(type, chosen.values())):
+        return {}  # as most are; to ask the SDK is to have Pydantic look at the whole class
     as_json = getattr(settings, "to_json_dict", None)
     found = as_json() if callable(as_json) else {}
     return found if isinstance(found, dict) else {}
@@ -269,8 +273,11 @@ def _generated(output: object) -> tuple[list[Message], object]:
 
 def _made_in(frame: Mapping[str, Any]) -> Any:
     """Return the answer of a model that does not tell its span of it, as the SDK's own doubles do not (0.24)."""
-    found = (frame.get(name) for name in _ANSWERS)
-    return next((answer for answer in found if isinstance(get(answer, "output"), list | tuple)), None)
+    for name in _ANSWERS:
+        answer = frame.get(name)
+        if isinstance(get(answer, "output"), list | tuple):
+            return answer
+    return None
 
 
 def _completion_of(frame: Mapping[str, Any]) -> object:

@@ -26,6 +26,7 @@ from lucidic.adapterkit import (
     deepest,
     guarded,
     make_tracer,
+    swallow,
 )
 from lucidic_adapters.openai_agents import _translate
 from lucidic_adapters.openai_agents._context import Entry, enter, leave, settle
@@ -124,7 +125,7 @@ class LucidicTracingProcessor(TracingProcessor):
 
     def on_span_start(self, span: Span[Any]) -> None:
         """Start a span below the SDK's parent, or below what the user opened inside it."""
-        with guarded("agents on_span_start"):
+        try:
             settle()
             parent = self._works.by_id(span.parent_id)
             trace = None if parent is not None and parent.flow.session_id is not None else get_current_trace()
@@ -146,10 +147,12 @@ class LucidicTracingProcessor(TracingProcessor):
             _open(work, call)
             if entry is not None:
                 enter(entry, quiet(live.context) if kind in _translate.MODEL_KINDS else live.context)
+        except Exception as error:  # noqa: BLE001  # the guard's: nothing reaches the caller
+            swallow("agents on_span_start", error)
 
     def on_span_end(self, span: Span[Any]) -> None:
         """Describe the span with what is known now, and end it."""
-        with guarded("agents on_span_end"):
+        try:
             work = self._works.pop(span)
             if work is None:
                 return
@@ -165,6 +168,8 @@ class LucidicTracingProcessor(TracingProcessor):
             if work.entry is not None:
                 leave(work.entry)
             self._leave_if_idle()
+        except Exception as failure:  # noqa: BLE001  # the guard's: nothing reaches the caller
+            swallow("agents on_span_end", failure)
 
     def tool_failed(self, error: BaseException) -> None:
         """Take what a tool raised, which the SDK keeps from its processors."""

@@ -30,6 +30,8 @@ def get(item: object, name: str, default: Any = None) -> Any:
     """Read a field of a typed object or of a mapping."""
     if type(item) is dict:  # most are, and asking for a Mapping takes ten times as long
         return item.get(name, default)
+    if item is None:
+        return default
     held: Mapping[str, Any] = getattr(item, "__dict__", _NO_FIELDS)
     if name in held:
         return held[name]
@@ -47,6 +49,8 @@ def fields_of(item: object) -> Mapping[str, Any]:
     """Return the fields of a typed object or of a mapping, of which many are read; empty for ``None``."""
     if type(item) is dict:
         return item
+    if item is None:
+        return _NO_FIELDS
     more = getattr(item, "__pydantic_extra__", None)
     held = getattr(item, "__dict__", None)
     if held is None:

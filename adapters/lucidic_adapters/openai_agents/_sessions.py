@@ -102,7 +102,7 @@ def id_attributes(call: RunCall | None, trace: object) -> dict[str, Any]:
 
 
 def _add(found: list[FrameworkID], value: object, source: str) -> None:
-    known = framework_id(value)
+    known = None if value is None else framework_id(value)
     if known is not None:
         found.append(FrameworkID(known, source))
 

@@ -17,7 +17,7 @@ from lucidic._guard import swallow
 from lucidic._sdk import put_attributes, raw_attributes
 from lucidic._spans import _attributes as keys
 from lucidic._spans._privacy import Privacy
-from lucidic._spans._state import is_open, state_of
+from lucidic._spans._state import SpanState, is_open
 
 
 _ESSENTIAL: Final = (
@@ -40,7 +40,13 @@ class LiveSpan:
     __slots__ = ("_children", "_kept", "_parent", "_privacy", "_set", "_span", "context", "state")
 
     def __init__(
-        self, span: Span, context: Context, privacy: Privacy, parent: LiveSpan | None, started_with: int = 0
+        self,
+        span: Span,
+        context: Context,
+        privacy: Privacy,
+        parent: LiveSpan | None = None,
+        state: SpanState | None = None,
+        started_with: int = 0,
     ) -> None:
         self._span = span
         self._privacy = privacy
@@ -51,8 +57,9 @@ class LiveSpan:
         self._kept: dict[str, Any] | None = None
         self.context = context
         """An OpenTelemetry context in which this span is current, for the user code below it."""
-        self.state = state_of(span)
-        if parent is not None and self.state is not None:
+        self.state = state
+        """``None`` for a span that is not ours to record."""
+        if parent is not None and state is not None:
             parent._children[id(self)] = self
 
     @property

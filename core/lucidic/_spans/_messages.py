@@ -75,7 +75,11 @@ def message_attributes(prefix: str, messages: Iterable[Message], *, start: int =
 
 
 def put(found: Attributes, key: str, value: object) -> None:
-    if value is None or value == "":
+    if type(value) is str:
+        if value:
+            found[key] = as_text(value)
+        return
+    if value is None:
         return
     found[key] = value if type(value) is int and abs(value) < _INT64 else as_text(value)
 
@@ -201,6 +205,8 @@ def _arguments(arguments: object) -> str:
 
 
 def as_count(value: object) -> int | None:
+    if type(value) is int:  # as they are, but for some
+        return value if 0 <= value < _INT64 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 0 <= value < _INT64 else None

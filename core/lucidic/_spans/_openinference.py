@@ -95,7 +95,8 @@ def usage_attributes(usage: Usage) -> Attributes:
     put(found, SpanAttributes.LLM_TOKEN_COUNT_TOTAL, total)
     for name, key in _USAGE:
         # Providers report 0 for what a model does not do at all; a zero says nothing.
-        if count := as_count(getattr(usage, name)):
+        value = getattr(usage, name)
+        if value and (count := as_count(value)):
             found[key] = count
     return found
 

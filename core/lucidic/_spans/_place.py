@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext
@@ -71,7 +72,7 @@ def beneath(context: Context) -> Context:
     Another tracer's span for the same work stays the current one: that tracer looks for it there, and what the user
     opens below it is exported by it as without us. Our own tree goes by what the context says beside it.
     """
-    theirs = trace.get_current_span()
+    theirs = otel_context.get_current().get(_bound.SPAN_KEY)
     ours = context.get(HERE_KEY)
     if not (stands_beside(theirs) and is_open(theirs) and isinstance(ours, SpanState)):
         return context

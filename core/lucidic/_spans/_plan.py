@@ -140,8 +140,7 @@ def session_attributes(
         attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
     if decision.session_id is not None:
         attributes[keys.SESSION_SOURCE] = source_of(decision)
-        for key in keys.SESSION_KEYS:
-            attributes[key] = decision.session_id
+        attributes.update(dict.fromkeys(keys.SESSION_KEYS, decision.session_id))
     return attributes
 
 

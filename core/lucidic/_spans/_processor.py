@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, ref
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -33,11 +33,41 @@ _PARTS: Final = (
 """What a finished span consists of."""
 
 
+_SWEEP_AT: Final = 1024
+
+
 class Recorder(Protocol):
     """Where spans go: the exporter."""
 
     def span_started(self, span: ReadableSpan) -> None: ...
     def span_ended(self, span: ReadableSpan) -> None: ...
+
+
+class _OpenStates:
+    """The states of open spans by the span's id, not kept alive: a span may be dropped without an end.
+
+    Dropped ones are swept out when there are many; to be told of each would cost every span a callback.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[int, ReferenceType[SpanState]] = {}
+        self._sweep_at = _SWEEP_AT
+
+    def add(self, span_id: int, state: SpanState) -> None:
+        self._states[span_id] = ref(state)
+        if len(self._states) > self._sweep_at:
+            for known, reference in list(self._states.items()):
+                if reference() is None:
+                    self._states.pop(known, None)
+            self._sweep_at = max(_SWEEP_AT, 2 * len(self._states))
+
+    def pop(self, span_id: int) -> SpanState | None:
+        reference = self._states.pop(span_id, None)
+        return None if reference is None else reference()
+
+    def states(self) -> list[SpanState]:
+        """Return those that are alive, the innermost last; other threads start and end spans meanwhile."""
+        return [state for reference in list(self._states.values()) if (state := reference()) is not None]
 
 
 class StampProcessor(SpanProcessor):
@@ -60,7 +90,7 @@ class StampProcessor(SpanProcessor):
         self._session_from = session_from
         self._on_session = on_session
         self.enabled = True
-        self._open: WeakValueDictionary[int, SpanState] = WeakValueDictionary()
+        self._open = _OpenStates()
 
     @override
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -84,7 +114,7 @@ class StampProcessor(SpanProcessor):
         try:
             if span.context is None:
                 return
-            state = self._open.pop(span.context.span_id, None)
+            state = self._open.pop(span.context.span_id)
             if state is None:
                 return  # started before us, or under suppress_tracing
             # Both refer to the live span, which refers to its state: they would wait for the garbage collector.
@@ -122,19 +152,17 @@ class StampProcessor(SpanProcessor):
 
     def open_spans(self) -> list[SpanState]:
         """Return the states of the spans that have not ended, the innermost last."""
-        # Not values(): it walks the live dict, and other threads start and end spans meanwhile.
-        states = [state for reference in self._open.valuerefs() if (state := reference()) is not None]
-        return [state for state in states if is_open(state.span) and not state.provisional]
+        return [state for state in self._open.states() if is_open(state.span) and not state.provisional]
 
     def forked(self) -> None:
         """Forget the spans of the parent process in a forked child: the parent ends them."""
-        self._open = WeakValueDictionary()
+        self._open = _OpenStates()
 
     def _stamp(self, span: Span, plan: Plan, context: Context) -> None:
         state = plan.state
         state.span = span
         remember(span, state)
-        self._open[span.context.span_id] = state
+        self._open.add(span.context.span_id, state)
         if state.parent is None:
             mark_local_root(state, context)
         put_attributes(span, plan.attributes)

@@ -83,7 +83,7 @@ class AdapterTracer:
         else:
             found = self._look_around(parent, framework)
             if found is None:
-                return LiveSpan(trace.INVALID_SPAN, current, self._privacy(), None)
+                return LiveSpan(trace.INVALID_SPAN, current, self._privacy())
             start = found
         if links:
             start.links.extend([Link(link) for link in links])
@@ -180,11 +180,11 @@ class AdapterTracer:
             values.pop(_bound.SESSION_KEY, None)
         else:
             values[_bound.SESSION_KEY] = session_id
-        values[HERE_KEY] = state_of(span)
+        values[HERE_KEY] = kept = state_of(span)
         if inside:
             values.update(inside)
-        live = LiveSpan(span, Context(values), privacy, above, len(essential) + len(given))
-        if live.state is None:
+        live = LiveSpan(span, Context(values), privacy, above, kept, len(essential) + len(given))
+        if kept is None:
             put_attributes(span, rest)  # we were shut down, or it is sampled out: it is not for us
         else:
             remember_inside(state, live.context)
