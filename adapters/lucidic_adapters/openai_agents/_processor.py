@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from agents.tracing import Span, Trace, TracingProcessor, get_current_span, get_current_trace, traces
 from opentelemetry import trace as otel_trace
@@ -33,12 +34,14 @@ from lucidic_adapters.openai_agents._end import end_run, end_span
 from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
 from lucidic_adapters.openai_agents._quiet import loud, quiet
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call, id_attributes, session_ids
-from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work
+from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work, is_cancellation
 
 
 RESUMED: Final = "openai_agents.resumed"
 _INPUTS: Final = ("original_user_input", "original_input", "starting_input", "input")
 """Where the SDK's frames keep what the run was started with."""
+_STREAMED: Final = "streamed_result"
+"""Where the frame of a streamed run keeps what its caller was given (0.19 to 0.24)."""
 _WITHOUT_CALLBACKS: Final = tuple(
     kind for name in ("ReattachedTrace", "NoOpTrace") if isinstance(kind := getattr(traces, name, None), type)
 )
@@ -151,6 +154,8 @@ class LucidicTracingProcessor(TracingProcessor):
             if work is None:
                 return
             error = work.error()
+            if is_cancellation(error):
+                self._cancel_below(work)
             attributes = _translate.ended(work, span) if work.live.is_recording else {}
             is_root = work is work.flow.root
             if is_root:
@@ -162,6 +167,12 @@ class LucidicTracingProcessor(TracingProcessor):
             if work.entry is not None:
                 leave(work.entry)
             self._leave_if_idle()
+
+    def _cancel_below(self, work: Work) -> None:
+        """End what is cancelled with this span, and would be told so only when nobody waits for it any more."""
+        for span, other in self._works.below(work):
+            attributes = _translate.ended(other, span) if other.live.is_recording else {}
+            end_span(other, None, CancelledError(), attributes)
 
     def tool_failed(self, error: BaseException) -> None:
         """Take what a tool raised, which the SDK keeps from its processors."""
@@ -355,5 +366,7 @@ def _call_here() -> RunCall | None:
     frame = locals_of(RUN)
     if not frame:
         return None
-    given = next((frame[name] for name in _INPUTS if frame.get(name)), None)
-    return RunCall(given, frame)
+    call = RunCall(next((frame[name] for name in _INPUTS if frame.get(name)), None), frame)
+    if (streamed := frame.get(_STREAMED)) is not None:
+        call.result = ref(streamed)
+    return call

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
@@ -125,10 +127,12 @@ def text_of(messages: Iterable[Message]) -> str | None:
 
 
 def arguments_as_input(arguments: object) -> dict[str, Any]:
-    """Describe the arguments of a call as the input of a span; they are JSON, whoever wrote them."""
+    """Describe the arguments of a call as the input of a span; they are JSON, unless a model was mistaken."""
     found = io_attributes(input=arguments)
-    if isinstance(arguments, str) and (arguments[:1] == "{" or arguments[:1] + arguments[-1:] == "[]"):
-        found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
+    if isinstance(arguments, str) and arguments[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
+            json.loads(arguments)
+            found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import Token
 from typing import Any, Final
 
+from agents import ToolTimeoutError
 from agents.run import AgentRunner
 from agents.tracing import add_trace_processor, get_trace_provider
 from agents.tracing.traces import NoOpTrace
@@ -28,6 +29,8 @@ Undo = Callable[[], None]
 _HANDLER: Final = "maybe_invoke_function_tool_failure_error_function"
 """What turns a tool's exception into an answer (0.24); where it has moved, the SDK's redacted account remains."""
 _HANDLED_IN: Final = ("agents.tool", "agents.run_internal.tool_execution")
+_TIMEOUT_WORDS: Final = "default_tool_timeout_error_message"
+"""What words the answer for a tool that took too long (0.24); where it has moved, such a tool has no error."""
 
 _on: Final[set[LucidicTracingProcessor]] = set()
 """The processors of ``instrument()`` while it holds, wherever they are registered."""
@@ -84,6 +87,7 @@ def instrument(**options: Any) -> Instrumented:
     undone = [
         *_wrap_runner(processor),
         *_wrap_tool_failures(processor),
+        *_wrap_tool_timeouts(processor),
         *wrap_sessions(_replace, processor.tracer, processor.session_keys, _is_tracing(processor)),
     ]
     return Instrumented(processor, undone)
@@ -160,6 +164,23 @@ def _wrap_tool_failures(processor: LucidicTracingProcessor) -> list[Undo]:
         if handler is not None:
             undone.append(_replace(module, _HANDLER, _telling(handler, processor)))
     return undone
+
+
+def _wrap_tool_timeouts(processor: LucidicTracingProcessor) -> list[Undo]:
+    module = sys.modules.get("agents.tool")
+    words = getattr(module, _TIMEOUT_WORDS, None)
+    if words is None:
+        return []
+
+    @functools.wraps(words)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        with guarded("agents tool timeout"):
+            error = ToolTimeoutError(*args, **kwargs)
+            processor.tool_failed(error)
+            tool_failed(error)
+        return words(*args, **kwargs)
+
+    return [_replace(module, _TIMEOUT_WORDS, told)]
 
 
 def _telling(handler: Callable[..., Any], processor: LucidicTracingProcessor) -> Callable[..., Any]:

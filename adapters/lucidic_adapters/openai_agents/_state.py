@@ -132,6 +132,18 @@ class OpenSpans:
         self._works[span.span_id] = work
         return self._works.pop((span.span_id, id(span)), None)
 
+    def below(self, work: Work) -> list[tuple[Span[Any], Work]]:
+        """Return the open spans below one, the deepest first."""
+        found = []
+        for other in reversed(list(self._works.values())):
+            step = other.parent
+            while step is not None and step is not work:
+                step = step.parent
+            span = None if step is None or other.of is None else other.of()
+            if span is not None:
+                found.append((span, other))
+        return found
+
     def __len__(self) -> int:
         self._sweep()
         return len(self._works)

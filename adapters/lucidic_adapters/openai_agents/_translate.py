@@ -80,10 +80,19 @@ def started(data: object, parent: Work | None) -> tuple[str, str, Attributes]:
     elif kind == TASK:
         name = f"run {name}" if name else "run"
     elif kind == "function":
-        attributes = tool_attributes(str(name))
+        attributes = _called_tool(str(name))
     elif kind == "mcp_tools":
         name = f"list tools of {get(data, 'server')}"
     return kind, str(name or kind), attributes
+
+
+def _called_tool(name: str) -> Attributes:
+    """Describe the tool that starts, and the call that asked for it."""
+    frame = locals_of(TOOL_CALL)
+    tool, call = frame.get("func_tool"), frame.get("tool_call")
+    if tool is None:
+        call = _native_call()
+    return running_tool(name, tool) | tool_attributes(name, id=get(call, "call_id"))
 
 
 def ended(work: Work, span: Any) -> Attributes:
@@ -125,13 +134,8 @@ def _used(data: object) -> Attributes:
 
 
 def _function(_work: Work, data: Any) -> Attributes:
-    frame = locals_of(TOOL_CALL)
-    name = str(data.name)
     arguments, result = getattr(data, "input", None), getattr(data, "output", None)
-    tool, call = frame.get("func_tool"), frame.get("tool_call")
-    if tool is None:
-        call = _native_call()
-    found = running_tool(name, tool) | tool_attributes(name, arguments=arguments, id=get(call, "call_id"))
+    found = tool_attributes(str(data.name), arguments=arguments)
     found |= arguments_as_input(arguments) | io_attributes(output=result)
     if mcp := getattr(data, "mcp_data", None):
         found["openai_agents.mcp.server"] = get(mcp, "server")
