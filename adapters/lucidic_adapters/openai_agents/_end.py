@@ -80,6 +80,8 @@ def _close_run(
 ) -> None:
     if told is None and (error is None or is_cancellation(error)):
         error = _kept_error(work) or error
+    if work.flow.session_id is None and work.flow.waiting:
+        work.live.name_session(work.flow.waiting[0])
     last = {**attributes, **_outcome(work)}
     if work.flow.include_data:
         last |= io_attributes(input=work.words, output=work.answer)

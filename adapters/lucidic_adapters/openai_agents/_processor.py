@@ -33,7 +33,13 @@ from lucidic_adapters.openai_agents._context import enter, leave, settle
 from lucidic_adapters.openai_agents._end import end_run, end_span
 from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
 from lucidic_adapters.openai_agents._quiet import loud, quiet
-from lucidic_adapters.openai_agents._sessions import RunCall, current_call, id_attributes, session_ids
+from lucidic_adapters.openai_agents._sessions import (
+    RunCall,
+    comes_late,
+    current_call,
+    id_attributes,
+    session_ids,
+)
 from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work, is_cancellation
 
 
@@ -218,11 +224,14 @@ class LucidicTracingProcessor(TracingProcessor):
     def _begin(self, trace: Trace, call: RunCall | None) -> Work:
         flow = Flow(trace.trace_id)
         self._flows[trace] = flow
+        found = session_ids(call, trace, self.session_keys)
+        if comes_late(call):
+            flow.waiting, found = found, ()
         with self._trace_id_of(trace):
             live = self.tracer.start(
                 trace.name,
                 "CHAIN",
-                framework=session_ids(call, trace, self.session_keys),
+                framework=found,
                 attributes=_translate.trace_attributes(trace) | id_attributes(call, trace),
             )
         root = Work(live, TRACE, flow, None, trace.name)
@@ -328,6 +337,8 @@ class LucidicTracingProcessor(TracingProcessor):
             call = None if step is None else step.call
             if call is None or call.session is None:
                 return ()
+        elif flow.waiting and comes_late(call):
+            return ()
         return session_ids(call, trace, self.session_keys)
 
 

@@ -26,12 +26,6 @@ async def read(stream):
         pass
 
 
-@pytest.fixture(params=["traced", "bare"])
-def either(request):
-    """What runs leave, under ``instrument()`` and with the processor alone."""
-    return request.getfixturevalue(request.param)
-
-
 async def test_too_many_turns_fail_a_streamed_run(either, scripted):
     """Only the reader of the stream is told; the run and its workflow have the error and its event all the same."""
     agent = scripted(lambda _: WORK).agent(tools=[work])
