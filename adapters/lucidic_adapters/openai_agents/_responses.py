@@ -137,11 +137,16 @@ def arguments_as_input(arguments: object) -> dict[str, Any]:
 
 
 def last_words(messages: Iterable[Message]) -> str | None:
-    """Return what the user said last."""
+    """Return what the user said last; of a message without words, what is in it."""
     for message in reversed(list(messages)):
         if message.role == "user":
-            return text_of((message,))
+            return text_of((message,)) or _parts_of(message)
     return None
+
+
+def _parts_of(message: Message) -> str | None:
+    parts = () if isinstance(message.content, str) else message.content or ()
+    return " ".join(f"[{type(part).__name__.lower()}]" for part in parts) or None
 
 
 def usage_of(usage: object) -> Usage | None:

@@ -16,7 +16,14 @@ from lucidic.adapterkit import (
     tool_attributes,
 )
 from lucidic_adapters.openai_agents import _models
-from lucidic_adapters.openai_agents._frames import GUARDRAIL, HANDOFF, NATIVE_CALLS, TOOL_CALL, locals_of
+from lucidic_adapters.openai_agents._frames import (
+    FINAL,
+    GUARDRAIL,
+    HANDOFF,
+    NATIVE_CALLS,
+    TOOL_CALL,
+    locals_of,
+)
 from lucidic_adapters.openai_agents._responses import (
     arguments_as_input,
     get,
@@ -117,6 +124,11 @@ def _agent(work: Work, data: Any) -> Attributes:
         "openai_agents.agent.output_type": getattr(data, "output_type", None),
     }
     if work.flow.include_data:
+        turn = locals_of(FINAL).get("turn_result")
+        # What the model said last is not all: a tool's result may be final, and an output may be structured.
+        if (final := getattr(getattr(turn, "next_step", None), "output", None)) is not None:
+            work.answer = final
+            work.say(None, final)
         found |= io_attributes(input=work.words, output=work.answer)
     return found | _used(data)
 
