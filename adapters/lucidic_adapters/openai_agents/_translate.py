@@ -124,7 +124,7 @@ def _agent(work: Work, data: Any) -> Attributes:
         "openai_agents.agent.output_type": getattr(data, "output_type", None),
     }
     if work.flow.include_data:
-        turn = locals_of(FINAL).get("turn_result")
+        turn = locals_of(FINAL, deepest=8).get("turn_result")
         # What the model said last is not all: a tool's result may be final, and an output may be structured.
         if (final := getattr(getattr(turn, "next_step", None), "output", None)) is not None:
             work.answer = final
