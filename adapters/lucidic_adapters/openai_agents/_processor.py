@@ -40,6 +40,7 @@ from lucidic_adapters.openai_agents._sessions import (
     id_attributes,
     session_ids,
 )
+from lucidic_adapters.openai_agents._siblings import made, traced_by_another
 from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work, is_cancellation
 
 
@@ -105,11 +106,14 @@ class LucidicTracingProcessor(TracingProcessor):
         self._ended: OrderedDict[str, tuple[SpanContext, str | None]] = OrderedDict()
         self._used_ids: OrderedDict[str, None] = OrderedDict()
         self._on_idle: Callable[[], None] | None = None
+        self.gives_way = False
+        """It follows everything on nobody's special word, and leaves runs to a processor that the user added."""
+        made(self)
 
     def on_trace_start(self, trace: Trace) -> None:
         """Start the workflow's root below the current OpenTelemetry span."""
         with guarded("agents on_trace_start"):
-            if self._on_idle is not None:
+            if self._on_idle is not None or traced_by_another(self, lambda other: trace in other._flows):
                 return
             settle()
             root = self._begin(trace, _call_here())
@@ -135,6 +139,8 @@ class LucidicTracingProcessor(TracingProcessor):
         with guarded("agents on_span_start"):
             settle()
             parent = self._works.by_id(span.parent_id)
+            if parent is None and traced_by_another(self, lambda other: other.has(span)):
+                return
             trace = None if parent is not None and parent.flow.session_id is not None else get_current_trace()
             flow = parent.flow if parent is not None else self._flow_of(span, trace)
             if flow is None:
@@ -198,9 +204,19 @@ class LucidicTracingProcessor(TracingProcessor):
         with guarded("agents shutdown"):
             self._flush(timeout)
 
+    def has(self, span: Span[Any]) -> bool:
+        """Tell whether it traces what a span is part of."""
+        here = get_current_trace()
+        if self._works.by_id(span.span_id) is not None or self._works.by_id(span.parent_id) is not None:
+            return True
+        return here is not None and type(here).__hash__ is not None and here in self._flows
+
+    def provider(self) -> Any:
+        """Return where its spans are made."""
+        return self._options.tracer_provider or otel_trace.get_tracer_provider()
+
     def _flush(self, timeout: float | None) -> None:
-        provider = self._options.tracer_provider or otel_trace.get_tracer_provider()
-        flush = getattr(provider, "force_flush", None)
+        flush = getattr(self.provider(), "force_flush", None)
         if callable(flush):
             flush() if timeout is None else flush(int(timeout * 1000))
         lucidic.flush() if timeout is None else lucidic.flush(timeout)

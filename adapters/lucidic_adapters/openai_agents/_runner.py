@@ -22,6 +22,7 @@ from lucidic_adapters.openai_agents._processor import LucidicTracingProcessor
 from lucidic_adapters.openai_agents._realtime import tool_failed
 from lucidic_adapters.openai_agents._realtime_install import wrap_sessions
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call
+from lucidic_adapters.openai_agents._siblings import siblings
 
 
 Undo = Callable[[], None]
@@ -82,6 +83,7 @@ def instrument(**options: Any) -> Instrumented:
 
     """
     processor = LucidicTracingProcessor(**options)
+    processor.gives_way = True
     add_trace_processor(processor)
     _on.add(processor)
     undone = [
@@ -176,11 +178,17 @@ def _wrap_tool_timeouts(processor: LucidicTracingProcessor) -> list[Undo]:
     def told(*args: Any, **kwargs: Any) -> Any:
         with guarded("agents tool timeout"):
             error = ToolTimeoutError(*args, **kwargs)
-            processor.tool_failed(error)
-            tool_failed(error)
+            _tell(processor, error)
         return words(*args, **kwargs)
 
     return [_replace(module, _TIMEOUT_WORDS, told)]
+
+
+def _tell(processor: LucidicTracingProcessor, error: BaseException) -> None:
+    """Tell whoever has the span of the tool that raised."""
+    for ours in (processor, *siblings(processor)):
+        ours.tool_failed(error)
+    tool_failed(error)
 
 
 def _telling(handler: Callable[..., Any], processor: LucidicTracingProcessor) -> Callable[..., Any]:
@@ -188,8 +196,7 @@ def _telling(handler: Callable[..., Any], processor: LucidicTracingProcessor) ->
     async def told(*args: Any, **kwargs: Any) -> Any:
         error = kwargs.get("error")
         if isinstance(error, BaseException):
-            processor.tool_failed(error)
-            tool_failed(error)
+            _tell(processor, error)
         return await handler(*args, **kwargs)
 
     return told
