@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from agents import MaxTurnsExceeded
 
 from lucidic.adapterkit import CANCELLED, STOPPED_EARLY, dumps, io_attributes
 from lucidic_adapters.openai_agents._responses import get
@@ -75,6 +78,10 @@ def _close_run(
     attributes: Mapping[str, Any],
     end_time: int | None,
 ) -> None:
+    if told is None and (error is None or is_cancellation(error)):
+        error = _kept_error(work) or error
+    if work.flow.session_id is None and work.flow.waiting:
+        work.live.name_session(work.flow.waiting[0])
     last = {**attributes, **_outcome(work)}
     if work.flow.include_data:
         last |= io_attributes(input=work.words, output=work.answer)
@@ -101,6 +108,26 @@ def _outcome(work: Work) -> dict[str, Any]:
     if mode == "immediate":
         return {CANCELLED: True}
     return {STOPPED_EARLY: True} if mode == "after_turn" else {}
+
+
+def _kept_error(work: Work) -> BaseException | None:
+    """Return the error of a streamed run, which its consumer gets and nothing that passes through the run."""
+    result = None if work.call is None else _result_of(work.call)
+    if result is None:
+        return None
+    kept = getattr(result, "_stored_exception", None)
+    if isinstance(kept, BaseException):
+        return kept
+    # A guardrail that raises beside the model's call cancels the run (0.24).
+    guarding = getattr(result, "_input_guardrails_task", None)
+    if isinstance(guarding, asyncio.Task) and guarding.done() and not guarding.cancelled():
+        kept = guarding.exception()
+        if kept is not None:
+            return kept
+    turns, most = getattr(result, "current_turn", None), getattr(result, "max_turns", None)
+    if isinstance(turns, int) and isinstance(most, int) and turns > most and result.final_output is None:
+        return MaxTurnsExceeded(f"Max turns ({most}) exceeded")
+    return None
 
 
 def _result_of(call: RunCall) -> Any:

@@ -32,6 +32,8 @@ RUN: Final = ("conversation_id", "session", "run_config")
 TOOL_CALL: Final = ("func_tool", "tool_call")
 NATIVE_CALLS: Final = (("call", "hooks", "context_wrapper"), ("action", "hooks", "context_wrapper"))
 """Parameters of what runs a shell, an editor or a computer: the first one holds the model's call."""
+FINAL: Final = ("turn_result", "current_turn")
+"""Variables of what runs an agent's turns (0.19 to 0.24): the last turn's result holds the final output."""
 GUARDRAIL: Final = ("guardrail",)
 HANDOFF: Final = ("actual_handoff",)
 

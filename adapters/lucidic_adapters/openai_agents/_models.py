@@ -167,7 +167,8 @@ def _call(
     named = model or (asked if isinstance(asked, str) else None) or (type(client).__name__ if frame else None)
     words, answer = last_words(heard.messages), text_of(said)
     if work.flow.include_data:
-        work.say(words, answer)
+        # A history that was nested at a handoff is told by the assistant alone.
+        work.say(words or text_of(heard.messages[-1:]), answer)
     found = llm_attributes(
         provider=provider,
         system=None if provider else system_name(model=named) or type(client).__name__,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from agents.tracing import Span, Trace, TracingProcessor, get_current_span, get_current_trace, traces
 from opentelemetry import trace as otel_trace
@@ -33,13 +34,22 @@ from lucidic_adapters.openai_agents._context import Entry, enter, leave, settle
 from lucidic_adapters.openai_agents._end import end_run, end_span
 from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
 from lucidic_adapters.openai_agents._quiet import loud, quiet
-from lucidic_adapters.openai_agents._sessions import RunCall, current_call, id_attributes, session_ids
-from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work
+from lucidic_adapters.openai_agents._sessions import (
+    RunCall,
+    comes_late,
+    current_call,
+    id_attributes,
+    session_ids,
+)
+from lucidic_adapters.openai_agents._siblings import made, traced_by_another
+from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work, is_cancellation
 
 
 RESUMED: Final = "openai_agents.resumed"
 _INPUTS: Final = ("original_user_input", "original_input", "starting_input", "input")
 """Where the SDK's frames keep what the run was started with."""
+_STREAMED: Final = "streamed_result"
+"""Where the frame of a streamed run keeps what its caller was given (0.19 to 0.24)."""
 _WITHOUT_CALLBACKS: Final = tuple(
     kind for name in ("ReattachedTrace", "NoOpTrace") if isinstance(kind := getattr(traces, name, None), type)
 )
@@ -97,11 +107,14 @@ class LucidicTracingProcessor(TracingProcessor):
         self._ended: OrderedDict[str, tuple[SpanContext, str | None]] = OrderedDict()
         self._used_ids: OrderedDict[str, None] = OrderedDict()
         self._on_idle: Callable[[], None] | None = None
+        self.gives_way = False
+        """It follows everything on nobody's special word, and leaves runs to a processor that the user added."""
+        made(self)
 
     def on_trace_start(self, trace: Trace) -> None:
         """Start the workflow's root below the current OpenTelemetry span."""
         with guarded("agents on_trace_start"):
-            if self._on_idle is not None:
+            if self._on_idle is not None or traced_by_another(self, lambda other: trace in other._flows):
                 return
             settle()
             entry = Entry() if is_marked_current() else None
@@ -128,6 +141,8 @@ class LucidicTracingProcessor(TracingProcessor):
         try:
             settle()
             parent = self._works.by_id(span.parent_id)
+            if parent is None and traced_by_another(self, lambda other: other.has(span)):
+                return
             trace = None if parent is not None and parent.flow.session_id is not None else get_current_trace()
             flow = parent.flow if parent is not None else self._flow_of(span, trace)
             if flow is None:
@@ -157,6 +172,8 @@ class LucidicTracingProcessor(TracingProcessor):
             if work is None:
                 return
             error = work.error()
+            if is_cancellation(error):
+                self._cancel_below(work)
             attributes = _translate.ended(work, span) if work.live.is_recording else {}
             is_root = work is work.flow.root
             if is_root:
@@ -170,6 +187,12 @@ class LucidicTracingProcessor(TracingProcessor):
             self._leave_if_idle()
         except Exception as failure:  # noqa: BLE001  # the guard's: nothing reaches the caller
             swallow("agents on_span_end", failure)
+
+    def _cancel_below(self, work: Work) -> None:
+        """End what is cancelled with this span, and would be told so only when nobody waits for it any more."""
+        for span, other in self._works.below(work):
+            attributes = _translate.ended(other, span) if other.live.is_recording else {}
+            end_span(other, None, CancelledError(), attributes)
 
     def tool_failed(self, error: BaseException) -> None:
         """Take what a tool raised, which the SDK keeps from its processors."""
@@ -189,9 +212,19 @@ class LucidicTracingProcessor(TracingProcessor):
         with guarded("agents shutdown"):
             self._flush(timeout)
 
+    def has(self, span: Span[Any]) -> bool:
+        """Tell whether it traces what a span is part of."""
+        here = get_current_trace()
+        if self._works.by_id(span.span_id) is not None or self._works.by_id(span.parent_id) is not None:
+            return True
+        return here is not None and type(here).__hash__ is not None and here in self._flows
+
+    def provider(self) -> Any:
+        """Return where its spans are made."""
+        return self._options.tracer_provider or otel_trace.get_tracer_provider()
+
     def _flush(self, timeout: float | None) -> None:
-        provider = self._options.tracer_provider or otel_trace.get_tracer_provider()
-        flush = getattr(provider, "force_flush", None)
+        flush = getattr(self.provider(), "force_flush", None)
         if callable(flush):
             flush() if timeout is None else flush(int(timeout * 1000))
         lucidic.flush() if timeout is None else lucidic.flush(timeout)
@@ -215,11 +248,14 @@ class LucidicTracingProcessor(TracingProcessor):
     def _begin(self, trace: Trace, call: RunCall | None, entry: Entry | None) -> Work:
         flow = Flow(trace.trace_id)
         self._flows[trace] = flow
+        found = session_ids(call, trace, self.session_keys)
+        if comes_late(call):
+            flow.waiting, found = found, ()
         with self._trace_id_of(trace):
             live = self.tracer.start(
                 trace.name,
                 "CHAIN",
-                framework=session_ids(call, trace, self.session_keys),
+                framework=found,
                 attributes=_translate.trace_attributes(trace) | id_attributes(call, trace),
                 inside=None if entry is None else entry.inside,
             )
@@ -335,6 +371,8 @@ class LucidicTracingProcessor(TracingProcessor):
             call = None if step is None else step.call
             if call is None or call.session is None:
                 return ()
+        elif flow.waiting and comes_late(call):
+            return ()
         return session_ids(call, trace, self.session_keys)
 
 
@@ -373,5 +411,7 @@ def _call_here() -> RunCall | None:
     frame = locals_of(RUN)
     if not frame:
         return None
-    given = next((frame[name] for name in _INPUTS if frame.get(name)), None)
-    return RunCall(given, frame)
+    call = RunCall(next((frame[name] for name in _INPUTS if frame.get(name)), None), frame)
+    if (streamed := frame.get(_STREAMED)) is not None:
+        call.result = ref(streamed)
+    return call

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from openinference.semconv.trace import OpenInferenceMimeTypeValues, SpanAttributes
@@ -129,19 +131,26 @@ def text_of(messages: Iterable[Message]) -> str | None:
 
 
 def arguments_as_input(arguments: object) -> dict[str, Any]:
-    """Describe the arguments of a call as the input of a span; they are JSON, whoever wrote them."""
+    """Describe the arguments of a call as the input of a span; they are JSON, unless a model was mistaken."""
     found = io_attributes(input=arguments)
-    if isinstance(arguments, str) and (arguments[:1] == "{" or arguments[:1] + arguments[-1:] == "[]"):
-        found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
+    if isinstance(arguments, str) and arguments[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
+            json.loads(arguments)
+            found[SpanAttributes.INPUT_MIME_TYPE] = OpenInferenceMimeTypeValues.JSON.value
     return found
 
 
 def last_words(messages: Iterable[Message]) -> str | None:
-    """Return what the user said last."""
+    """Return what the user said last; of a message without words, what is in it."""
     for message in reversed(list(messages)):
         if message.role == "user":
-            return text_of((message,))
+            return text_of((message,)) or _parts_of(message)
     return None
+
+
+def _parts_of(message: Message) -> str | None:
+    parts = () if isinstance(message.content, str) else message.content or ()
+    return " ".join(f"[{type(part).__name__.lower()}]" for part in parts) or None
 
 
 def usage_of(usage: object) -> Usage | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import Token
 from typing import Any, Final
 
+from agents import ToolTimeoutError
 from agents.run import AgentRunner
 from agents.tracing import add_trace_processor, get_trace_provider
 from agents.tracing.traces import NoOpTrace
@@ -21,6 +22,7 @@ from lucidic_adapters.openai_agents._processor import LucidicTracingProcessor
 from lucidic_adapters.openai_agents._realtime import tool_failed
 from lucidic_adapters.openai_agents._realtime_install import wrap_sessions
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call
+from lucidic_adapters.openai_agents._siblings import siblings
 
 
 Undo = Callable[[], None]
@@ -28,6 +30,8 @@ Undo = Callable[[], None]
 _HANDLER: Final = "maybe_invoke_function_tool_failure_error_function"
 """What turns a tool's exception into an answer (0.24); where it has moved, the SDK's redacted account remains."""
 _HANDLED_IN: Final = ("agents.tool", "agents.run_internal.tool_execution")
+_TIMEOUT_WORDS: Final = "default_tool_timeout_error_message"
+"""What words the answer for a tool that took too long (0.24); where it has moved, such a tool has no error."""
 
 _on: Final[set[LucidicTracingProcessor]] = set()
 """The processors of ``instrument()`` while it holds, wherever they are registered."""
@@ -79,11 +83,13 @@ def instrument(**options: Any) -> Instrumented:
 
     """
     processor = LucidicTracingProcessor(**options)
+    processor.gives_way = True
     add_trace_processor(processor)
     _on.add(processor)
     undone = [
         *_wrap_runner(processor),
         *_wrap_tool_failures(processor),
+        *_wrap_tool_timeouts(processor),
         *wrap_sessions(_replace, processor.tracer, processor.session_keys, _is_tracing(processor)),
     ]
     return Instrumented(processor, undone)
@@ -162,13 +168,35 @@ def _wrap_tool_failures(processor: LucidicTracingProcessor) -> list[Undo]:
     return undone
 
 
+def _wrap_tool_timeouts(processor: LucidicTracingProcessor) -> list[Undo]:
+    module = sys.modules.get("agents.tool")
+    words = getattr(module, _TIMEOUT_WORDS, None)
+    if words is None:
+        return []
+
+    @functools.wraps(words)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        with guarded("agents tool timeout"):
+            error = ToolTimeoutError(*args, **kwargs)
+            _tell(processor, error)
+        return words(*args, **kwargs)
+
+    return [_replace(module, _TIMEOUT_WORDS, told)]
+
+
+def _tell(processor: LucidicTracingProcessor, error: BaseException) -> None:
+    """Tell whoever has the span of the tool that raised."""
+    for ours in (processor, *siblings(processor)):
+        ours.tool_failed(error)
+    tool_failed(error)
+
+
 def _telling(handler: Callable[..., Any], processor: LucidicTracingProcessor) -> Callable[..., Any]:
     @functools.wraps(handler)
     async def told(*args: Any, **kwargs: Any) -> Any:
         error = kwargs.get("error")
         if isinstance(error, BaseException):
-            processor.tool_failed(error)
-            tool_failed(error)
+            _tell(processor, error)
         return await handler(*args, **kwargs)
 
     return told

@@ -61,7 +61,7 @@ def includes_data(config: object) -> bool:
 def session_ids(call: RunCall | None, trace: object, keys: tuple[str, ...]) -> tuple[FrameworkID, ...]:
     """Return what may name the session: conversation, SDK session, group, metadata (``run_grouping.py``, 0.24).
 
-    Read anew whenever a span starts: some sessions get their id only with their first request.
+    Read anew whenever a span starts: some sessions get their id only with their first request (``comes_late``).
     """
     found: list[FrameworkID] = []
     if call is not None:
@@ -86,6 +86,22 @@ def id_of_session(session: object) -> object:
         return getattr(session, "session_id", None)
     except Exception:  # noqa: BLE001  # a user's class; the SDK passes over its errors as well
         return None
+
+
+def comes_late(call: RunCall | None) -> bool:
+    """Tell whether a run's SDK session makes its id later, as ``OpenAIConversationsSession`` says by ``ValueError``.
+
+    A streamed run starts before that. What is weaker has to wait, or its first turn would be in another session.
+    """
+    if call is None or call.session is None or framework_id(call.conversation_id) is not None:
+        return False
+    try:
+        _ = call.session.session_id
+    except ValueError:
+        return True
+    except Exception:  # noqa: BLE001  # a user's class
+        return False
+    return False
 
 
 def id_attributes(call: RunCall | None, trace: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from weakref import ReferenceType, ref
 from agents.tracing import Span
 from opentelemetry.trace import SpanContext
 
-from lucidic.adapterkit import LiveSpan
+from lucidic.adapterkit import FrameworkID, LiveSpan
 from lucidic_adapters.openai_agents._context import Entry
 from lucidic_adapters.openai_agents._frames import passing_error
 from lucidic_adapters.openai_agents._history import History
@@ -25,7 +25,9 @@ TRACE: Final = "trace"
 class Flow:
     """One SDK trace: what all its spans share."""
 
-    __slots__ = ("context", "ended", "include_data", "recorded", "resumes", "root", "session_id", "trace_id")
+    __slots__ = (
+        "context", "ended", "include_data", "recorded", "resumes", "root", "session_id", "trace_id", "waiting",
+    )  # fmt: skip
 
     def __init__(self, trace_id: str) -> None:
         self.trace_id = trace_id
@@ -34,6 +36,8 @@ class Flow:
         self.context: SpanContext | None = None
         """Of the topmost span, kept when it has ended, for a run that is resumed."""
         self.session_id: str | None = None
+        self.waiting: tuple[FrameworkID, ...] = ()
+        """Ids that name the session unless a stronger one comes that its run has yet to make."""
         self.include_data = True
         self.ended = False
         self.resumes = True
@@ -137,6 +141,18 @@ class OpenSpans:
             return work
         self._works[span.span_id] = work
         return self._works.pop((span.span_id, id(span)), None)
+
+    def below(self, work: Work) -> list[tuple[Span[Any], Work]]:
+        """Return the open spans below one, the deepest first."""
+        found = []
+        for other in reversed(list(self._works.values())):
+            step = other.parent
+            while step is not None and step is not work:
+                step = step.parent
+            span = None if step is None or other.of is None else other.of()
+            if span is not None:
+                found.append((span, other))
+        return found
 
     def __len__(self) -> int:
         self._sweep()

@@ -16,7 +16,14 @@ from lucidic.adapterkit import (
     tool_attributes,
 )
 from lucidic_adapters.openai_agents import _models
-from lucidic_adapters.openai_agents._frames import GUARDRAIL, HANDOFF, NATIVE_CALLS, TOOL_CALL, locals_of
+from lucidic_adapters.openai_agents._frames import (
+    FINAL,
+    GUARDRAIL,
+    HANDOFF,
+    NATIVE_CALLS,
+    TOOL_CALL,
+    locals_of,
+)
 from lucidic_adapters.openai_agents._responses import (
     arguments_as_input,
     get,
@@ -80,10 +87,19 @@ def started(data: object, parent: Work | None) -> tuple[str, str, Attributes]:
     elif kind == TASK:
         name = f"run {name}" if name else "run"
     elif kind == "function":
-        attributes = tool_attributes(str(name))
+        attributes = _called_tool(str(name))
     elif kind == "mcp_tools":
         name = f"list tools of {get(data, 'server')}"
     return kind, str(name or kind), attributes
+
+
+def _called_tool(name: str) -> Attributes:
+    """Describe the tool that starts, and the call that asked for it."""
+    frame = locals_of(TOOL_CALL)
+    tool, call = frame.get("func_tool"), frame.get("tool_call")
+    if tool is None:
+        call = _native_call()
+    return running_tool(name, tool) | tool_attributes(name, id=get(call, "call_id"))
 
 
 def ended(work: Work, span: Any) -> Attributes:
@@ -108,6 +124,11 @@ def _agent(work: Work, data: Any) -> Attributes:
         "openai_agents.agent.output_type": getattr(data, "output_type", None),
     }
     if work.flow.include_data:
+        turn = locals_of(FINAL, deepest=8).get("turn_result")
+        # What the model said last is not all: a tool's result may be final, and an output may be structured.
+        if (final := getattr(getattr(turn, "next_step", None), "output", None)) is not None:
+            work.answer = final
+            work.say(None, final)
         found |= io_attributes(input=work.words, output=work.answer)
     return found | _used(data)
 
@@ -125,13 +146,8 @@ def _used(data: object) -> Attributes:
 
 
 def _function(_work: Work, data: Any) -> Attributes:
-    frame = locals_of(TOOL_CALL)
-    name = str(data.name)
     arguments, result = getattr(data, "input", None), getattr(data, "output", None)
-    tool, call = frame.get("func_tool"), frame.get("tool_call")
-    if tool is None:
-        call = _native_call()
-    found = running_tool(name, tool) | tool_attributes(name, arguments=arguments, id=get(call, "call_id"))
+    found = tool_attributes(str(data.name), arguments=arguments)
     found |= arguments_as_input(arguments) | io_attributes(output=result)
     if mcp := getattr(data, "mcp_data", None):
         found["openai_agents.mcp.server"] = get(mcp, "server")

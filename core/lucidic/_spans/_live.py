@@ -16,6 +16,7 @@ from lucidic import _bound
 from lucidic._guard import swallow
 from lucidic._sdk import put_attributes, raw_attributes
 from lucidic._spans import _attributes as keys
+from lucidic._spans._correlation import FrameworkID
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._state import SpanState, is_open
 
@@ -147,12 +148,21 @@ class LiveSpan:
         mine, theirs = self.state, below.state
         if mine is None or theirs is None or mine.session_id is not None or mine.trace is not theirs.trace:
             return
-        session_id = mine.session_id = theirs.session_id
+        given = below.span.attributes if isinstance(below.span, ReadableSpan) else None
+        self._take_session(mine, theirs.session_id, (given or {}).get(keys.SESSION_SOURCE))
+
+    def name_session(self, found: FrameworkID) -> None:
+        """Take the session of a framework's id after all, where the stronger one that was awaited never came."""
+        mine = self.state
+        if mine is not None and mine.session_id is None and mine.trace.session_id in (None, found.value):
+            mine.trace.session_id = found.value
+            self._take_session(mine, found.value, found.source)
+
+    def _take_session(self, mine: SpanState, session_id: str | None, source: Any) -> None:
+        mine.session_id = session_id
         if session_id is None or not self._span.is_recording():
             return
-        given = below.span.attributes if isinstance(below.span, ReadableSpan) else None
-        ids = dict.fromkeys(keys.SESSION_KEYS, session_id)
-        self.set({keys.SESSION_SOURCE: (given or {}).get(keys.SESSION_SOURCE), **ids})
+        self.set({keys.SESSION_SOURCE: source, **dict.fromkeys(keys.SESSION_KEYS, session_id)})
         self.context = Context({**self.context, _bound.SESSION_KEY: session_id})
 
     def end(

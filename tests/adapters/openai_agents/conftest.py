@@ -41,6 +41,12 @@ def bare(captured):
     return captured
 
 
+@pytest.fixture(params=["traced", "bare"])
+def either(request):
+    """What runs leave, under ``instrument()`` and with the processor alone."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def sqlite():
     """Make SDK sessions in memory, closed after the test: ``sqlite("id")``."""

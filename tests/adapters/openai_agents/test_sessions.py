@@ -126,6 +126,36 @@ async def test_an_id_that_comes_late_reaches_every_span(traced, scripted, stream
     assert {"late-1"} == sessions(traced)
 
 
+class FailingSession(LateSession):
+    """A session whose first request fails."""
+
+    async def get_items(self, limit=None):
+        raise ConnectionError("no conversation today")
+
+
+@pytest.mark.parametrize("config", [{"group_id": "g-1"}, {"trace_metadata": {"session_id": "m-1"}}])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_weaker_ids_wait_for_one_that_comes_late(either, scripted, streamed, config, sqlite):
+    """The first turn of a conversation is in the session that the later ones are in, whatever else is given."""
+    session, config = sqlite("x", LateSession), RunConfig(**config)
+    for _turn in range(2):
+        await run(scripted().agent(), streamed=streamed, session=session, run_config=config)
+    assert {"late-1"} == sessions(either)
+
+
+async def test_weaker_ids_count_where_none_comes(traced, scripted, sqlite):
+    """A conversation that cannot be made leaves its failed run in the group."""
+    with pytest.raises(ConnectionError):
+        await run(
+            scripted().agent(),
+            streamed=True,
+            session=sqlite("x", FailingSession),
+            run_config=RunConfig(group_id="g-1"),
+        )
+    assert {"Agent workflow", "run Agent workflow"} == {span.name for span in traced.spans}
+    assert {"g-1"} == sessions(traced)
+
+
 ORDER = [
     ({"conversation_id": "conv"}, "conv"),
     ({"session": "sql"}, "sql"),
