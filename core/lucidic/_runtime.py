@@ -19,6 +19,7 @@ from lucidic._open_records import OpenRecords
 from lucidic._providers import Instrumentation, instrument
 from lucidic._spans._correlation import SessionFrom
 from lucidic._spans._ids import with_chosen_ids
+from lucidic._spans._live import note_limit
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import StampProcessor
 from lucidic._spans._tracer import AdapterTracer
@@ -123,6 +124,7 @@ class Runtime:
             with self._lock:
                 if id(behind) not in self._adopted:
                     given.add_span_processor(self.processor)
+                    note_limit(behind)
                     self._adopted[id(behind)] = behind
                     self._carry_through_threads()  # here, because a block alone needs no init()
         return given
