@@ -6,6 +6,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import Token
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from agents.run import AgentRunner
 from agents.tracing import add_trace_processor, get_trace_provider
 from agents.tracing.traces import NoOpTrace
 
-from lucidic.adapterkit import guarded, traces
+from lucidic.adapterkit import block_of_generator, guarded, traces
 from lucidic_adapters.openai_agents._context import settle
 from lucidic_adapters.openai_agents._end import bring
 from lucidic_adapters.openai_agents._hints import processors, say_why_nothing_came
@@ -138,7 +139,8 @@ def _wrap_runner(processor: LucidicTracingProcessor) -> list[Undo]:
         call = RunCall(input, kwargs)
         token = current_call.set(call)
         try:
-            result = run_streamed(self, starting_agent, input, **kwargs)
+            with block_of_generator() or nullcontext():  # the run goes on in a task of its own
+                result = run_streamed(self, starting_agent, input, **kwargs)
             call.result = weakref.ref(result)
         finally:
             _reset(token)
