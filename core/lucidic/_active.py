@@ -101,7 +101,7 @@ def using_attributes(
 def run_in_session(session_id: str, function: Callable[..., _R], *args: Any, **kwargs: Any) -> _R:
     """Run a function attached to a session, and return what it returns; the session is not ended.
 
-    A coroutine function gives an awaitable, a generator function an iterator.
+    A coroutine function, or one that returns a coroutine, gives an awaitable, a generator function an iterator.
 
     Raises:
         InvalidSessionIDError: The id is empty or not text.
