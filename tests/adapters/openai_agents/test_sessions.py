@@ -268,7 +268,7 @@ async def test_a_streamed_run_is_in_the_block_of_the_generator_that_begins_it(tr
     agent = scripted().agent()
 
     async def conversation(session_id):
-        with lai.bind_session(session_id):
+        with lai.using_attributes(session_id=session_id, user_id=session_id):
             yield
             async for _ in Runner.run_streamed(agent, session_id).stream_events():
                 pass
@@ -280,9 +280,10 @@ async def test_a_streamed_run_is_in_the_block_of_the_generator_that_begins_it(tr
         await asyncio.create_task(anext(stepped, None))
 
     roots = [span.attributes for span in traced.spans if span.parent is None]
-    assert [("g-1", "g-1"), ("g-2", "g-2"), ("g-3", "g-3")] == [
+    assert [(name,) * 2 for name in ("g-1", "g-2", "g-3")] == [
         (root["input.value"], root["session.id"]) for root in roots
     ]
+    assert all(span.attributes["user.id"] == span.attributes["session.id"] for span in traced.spans)
 
 
 async def test_a_run_inside_a_tool_nests_and_keeps_the_session(traced, scripted):
