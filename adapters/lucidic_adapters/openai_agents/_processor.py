@@ -31,6 +31,7 @@ from lucidic_adapters.openai_agents import _translate
 from lucidic_adapters.openai_agents._context import enter, leave, settle
 from lucidic_adapters.openai_agents._end import end_run, end_span
 from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
+from lucidic_adapters.openai_agents._hints import processors
 from lucidic_adapters.openai_agents._quiet import loud, quiet
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call, id_attributes, session_ids
 from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work
@@ -96,11 +97,13 @@ class LucidicTracingProcessor(TracingProcessor):
         self._ended: OrderedDict[str, tuple[SpanContext, str | None]] = OrderedDict()
         self._used_ids: OrderedDict[str, None] = OrderedDict()
         self._on_idle: Callable[[], None] | None = None
+        self.is_automatic = False
+        """Made by ``instrument()``, not added by hand."""
 
     def on_trace_start(self, trace: Trace) -> None:
         """Start the workflow's root below the current OpenTelemetry span."""
         with guarded("agents on_trace_start"):
-            if self._on_idle is not None:
+            if self._on_idle is not None or self._stands_aside():
                 return
             settle()
             root = self._begin(trace, _call_here())
@@ -198,6 +201,12 @@ class LucidicTracingProcessor(TracingProcessor):
         """True once it takes no new workflow."""
         return self._on_idle is not None
 
+    def _stands_aside(self) -> bool:
+        """Tell whether another of ours makes the same spans: one that was added by hand, whose options were chosen."""
+        provider = self._options.tracer_provider
+        same = [item for item in ours() if not item.is_leaving and item._options.tracer_provider is provider]
+        return self in same and min(same, key=lambda item: item.is_automatic) is not self
+
     def _leave_if_idle(self) -> None:
         on_idle = self._on_idle
         if on_idle is None or self._works or any(not flow.ended for flow in list(self._flows.values())):
@@ -247,7 +256,7 @@ class LucidicTracingProcessor(TracingProcessor):
             flow = next(found, None)
             if flow is not None:
                 return flow
-        if self._on_idle is not None:
+        if self._on_idle is not None or self._stands_aside():
             return None
         if here is not None and here not in self._finished and not isinstance(here, _WITHOUT_CALLBACKS):
             return self._begin(here, None).flow  # it started before us; its end will come
@@ -318,6 +327,11 @@ class LucidicTracingProcessor(TracingProcessor):
             if call is None or call.session is None:
                 return ()
         return session_ids(call, trace, self.session_keys)
+
+
+def ours() -> list[LucidicTracingProcessor]:
+    """Return our processors that the SDK has, as far as it shows them."""
+    return [item for item in processors() or () if isinstance(item, LucidicTracingProcessor)]
 
 
 def _keep(kept: OrderedDict[str, _T], key: str, value: _T) -> None:

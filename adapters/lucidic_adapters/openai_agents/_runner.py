@@ -18,7 +18,7 @@ from lucidic.adapterkit import block_of_generator, guarded, traces
 from lucidic_adapters.openai_agents._context import settle
 from lucidic_adapters.openai_agents._end import bring
 from lucidic_adapters.openai_agents._hints import processors, say_why_nothing_came
-from lucidic_adapters.openai_agents._processor import LucidicTracingProcessor
+from lucidic_adapters.openai_agents._processor import LucidicTracingProcessor, ours
 from lucidic_adapters.openai_agents._realtime import tool_failed
 from lucidic_adapters.openai_agents._realtime_install import wrap_sessions
 from lucidic_adapters.openai_agents._sessions import RunCall, current_call
@@ -68,7 +68,8 @@ def _stay(processor: LucidicTracingProcessor) -> None:
 def instrument(**options: Any) -> Instrumented:
     """Trace every run of the SDK in this process.
 
-    Adds a ``LucidicTracingProcessor`` beside the user's own processors, and wraps the runner for what
+    Adds a ``LucidicTracingProcessor`` beside the user's own processors (where the program has added one itself, that
+    one makes the spans, with its options), and wraps the runner for what
     callbacks are not told: ``conversation_id``, the SDK's ``Session``, the input and the final output.
     Realtime sessions, of which the SDK makes no spans, are followed as well.
 
@@ -80,6 +81,7 @@ def instrument(**options: Any) -> Instrumented:
 
     """
     processor = LucidicTracingProcessor(**options)
+    processor.is_automatic = True
     add_trace_processor(processor)
     _on.add(processor)
     undone = [
@@ -169,7 +171,8 @@ def _telling(handler: Callable[..., Any], processor: LucidicTracingProcessor) ->
     async def told(*args: Any, **kwargs: Any) -> Any:
         error = kwargs.get("error")
         if isinstance(error, BaseException):
-            processor.tool_failed(error)
+            for item in {processor, *ours()}:
+                item.tool_failed(error)
             tool_failed(error)
         return await handler(*args, **kwargs)
 
