@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 from openinference.semconv.trace import SpanAttributes
 
 from lucidic import _binding
+from lucidic._bound import ABSENT
 from lucidic._ids import check_session_id
 from lucidic._runtime import runtime
 from lucidic._scope import Entering, Scope, SessionScope, bind_here
 from lucidic._spans._decide import decide
 from lucidic._spans._json import dumps
 from lucidic._spans._peers import current_state
+from lucidic._spans._plan import MODEL_CALL_ATTRIBUTES
 
 
 _R = TypeVar("_R")
@@ -101,7 +103,7 @@ def using_attributes(
 def run_in_session(session_id: str, function: Callable[..., _R], *args: Any, **kwargs: Any) -> _R:
     """Run a function attached to a session, and return what it returns; the session is not ended.
 
-    A coroutine function gives an awaitable, a generator function an iterator.
+    A coroutine function, or one that returns a coroutine, gives an awaitable, a generator function an iterator.
 
     Raises:
         InvalidSessionIDError: The id is empty or not text.
@@ -144,8 +146,9 @@ def block_of_generator() -> SessionScope | None:
     """
     if not _binding.of_another_generator():
         return None
-    session_id = _binding.ambient().session_id
-    return Scope(lambda: Entering(str(session_id), session_id))
+    context, session_id = _binding.cleaned(), _binding.ambient().session_id
+    values = {name: context.get(name, ABSENT) for name in MODEL_CALL_ATTRIBUTES}
+    return Scope(lambda: Entering(str(session_id), session_id, values=values))
 
 
 def current_session_id() -> str | None:

@@ -111,7 +111,8 @@ def run_session(
 ) -> _R:
     """Run a function inside a session of its own, and return what it returns.
 
-    A coroutine function gives an awaitable, a generator function an iterator; the session lasts until they end.
+    A coroutine function, or one that returns a coroutine, gives an awaitable, a generator function an iterator; the
+    session lasts until they end.
 
     Args:
         function: What to run.

@@ -369,7 +369,8 @@ def attribute(key: str, context: Mapping[str, object], generator: Binding | None
     binding = _alive(held)
     while binding is not None:
         if key in binding.values and not binding.is_dead_here():
-            return binding.values[key]
+            found = binding.values[key]
+            return None if found is ABSENT else found
         binding = binding.previous
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from contextvars import Context, copy_context
 from typing import ParamSpec, TypeVar
 
@@ -49,9 +49,16 @@ def bind(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def plain(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return captured.copy().run(function, *args, **kwargs)
+        context = captured.copy()
+        result = context.run(function, *args, **kwargs)
+        # A lambda's, for example: its body runs when it is awaited.
+        return _await_in(context, result) if inspect.iscoroutine(result) else result  # type: ignore[return-value]
 
     return plain
+
+
+async def _await_in(context: Context, coroutine: Coroutine[object, object, object]) -> object:
+    return await InContext(context, coroutine)
 
 
 def _in(

@@ -55,8 +55,8 @@ class Instrumentation:
                 _active[self.name] = (count - 1, undo)
                 return
             del _active[self.name]
-        with guarded(f"{self.name} uninstrument"):
-            undo()
+            with guarded(f"{self.name} uninstrument"):
+                undo()  # in the lock: another thread may be about to begin anew
 
     def __enter__(self) -> Self:
         return self

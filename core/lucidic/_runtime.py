@@ -9,16 +9,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import ProxyTracerProvider, Tracer
 
 from lucidic._config import Settings
 from lucidic._guard import guarded, logger
 from lucidic._lifecycle import LifecycleManager
 from lucidic._open_records import OpenRecords
+from lucidic._own_provider import OwnProvider
 from lucidic._providers import Instrumentation, instrument
 from lucidic._spans._correlation import SessionFrom
 from lucidic._spans._ids import with_chosen_ids
+from lucidic._spans._live import note_limit
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._processor import StampProcessor
 from lucidic._spans._tracer import AdapterTracer
@@ -34,10 +36,6 @@ _OTEL_DEFAULT_LIMIT = 128
 """Drops the oldest attributes, session ids first."""
 
 
-class _OwnProvider(TracerProvider):
-    """A provider that we made: nobody's processor comes before ours, and its sampler looks at no attributes."""
-
-
 class Runtime:
     """The one pipeline of this process."""
 
@@ -46,7 +44,7 @@ class Runtime:
         self._privacy: Privacy | None = None
         self._exporter: Exporter | None = None
         self._lock = threading.RLock()
-        self._provider: TracerProvider | None = None
+        self._provider: OwnProvider | None = None
         self._adopted: dict[int, Any] = {}
         self._exit_registered = False
         self.instrumentations: dict[str, Instrumentation] = {}
@@ -123,14 +121,15 @@ class Runtime:
             with self._lock:
                 if id(behind) not in self._adopted:
                     given.add_span_processor(self.processor)
+                    note_limit(behind)
                     self._adopted[id(behind)] = behind
                     self._carry_through_threads()  # here, because a block alone needs no init()
         return given
 
-    def _own(self, existing: object) -> TracerProvider:
+    def _own(self, existing: object) -> OwnProvider:
         with self._lock:
             if self._provider is None:
-                self._provider = _OwnProvider(span_limits=_limits(), shutdown_on_exit=False)
+                self._provider = OwnProvider(span_limits=_limits(), shutdown_on_exit=False)
                 if isinstance(existing, ProxyTracerProvider):
                     trace.set_tracer_provider(self._provider)
                     _let_the_user_set_one_later()
@@ -164,8 +163,9 @@ class Runtime:
             if last is not None and last[1] is target:
                 made = last[2]
             else:
-                tracer = with_chosen_ids(_roomy(target.get_tracer(scope, version)))
-                made = tracer, isinstance(target, _OwnProvider)
+                is_ours = isinstance(target, OwnProvider)
+                tracer = (target.our_tracer if is_ours else target.get_tracer)(scope, version)
+                made = with_chosen_ids(_roomy(tracer)), is_ours
             last = (asked, behind, _runtime), target, made
             return made
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Mapping
-from contextvars import copy_context
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context, copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -19,7 +19,7 @@ from opentelemetry.trace import Span, SpanContext
 
 from lucidic import _binding, _bound
 from lucidic._bound import Binding
-from lucidic._drive import drive
+from lucidic._drive import InContext, drive
 from lucidic._spans._peers import current_state
 from lucidic._spans._processor import stamp_server_ancestors
 from lucidic._spans._state import is_open
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T = TypeVar("_T")
+_C = TypeVar("_C")
 
 
 def bind_here(
@@ -149,6 +150,9 @@ class Scope(Generic[_T]):
         if entry is None:
             return
         _binding.unbind(entry.binding)
+        self._let_go(entry, error)
+
+    def _let_go(self, entry: Entry, error: BaseException | None) -> None:
         if entry.opened and entry.binding.session_id is not None and self._finish is not None:
             self._finish(entry.binding.session_id, error)
 
@@ -168,6 +172,24 @@ class Scope(Generic[_T]):
         """Enter, and return what leaves."""
         self.__enter__()
         return self.__exit__
+
+    def leave_to(self, coroutine: Coroutine[Any, Any, _C]) -> Coroutine[Any, Any, _C]:
+        """Leave here, and give what was entered to a coroutine that has not begun: it ends with that."""
+        context, entry = copy_context(), self._take_entry()
+        if entry is not None:
+            _binding.unbind(entry.binding)
+        return self._within(context, coroutine, entry)
+
+    async def _within(self, context: Context, coroutine: Coroutine[Any, Any, _C], entry: Entry | None) -> _C:
+        failure: BaseException | None = None
+        try:
+            return await InContext(context, coroutine)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if entry is not None:
+                self._let_go(entry, failure)
 
     def _take_entry(self) -> Entry | None:
         """Take the entry that this exit belongs to: the innermost of this context, else a left-over.
@@ -211,7 +233,15 @@ def in_scope(scope: Scope[Any], function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def plain(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with scope:
-            return function(*args, **kwargs)
+        scope.__enter__()
+        try:
+            result: Any = function(*args, **kwargs)
+        except BaseException as error:
+            scope.__exit__(type(error), error, error.__traceback__)
+            raise
+        if inspect.iscoroutine(result):
+            return scope.leave_to(result)  # type: ignore[return-value]  # the same: something to await
+        scope.__exit__(None, None, None)
+        return result  # type: ignore[no-any-return]
 
     return plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 
 import openai
 import pytest
@@ -83,9 +84,11 @@ def package(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[lucidic.providers]\nacme = acme_tracing:instrument\n")
     (tmp_path / "acme_tracing.py").write_text(
         "asked = []\n"
+        "def leaving():\n"
+        "    pass\n"
         "def instrument(**options):\n"
         "    asked.append(options)\n"
-        "    return lambda: asked.append('undone')\n"
+        "    return lambda: (leaving(), asked.append('undone'))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield lambda: sys.modules["acme_tracing"].asked
@@ -103,6 +106,23 @@ def test_a_package_s_provider_can_be_named_where_a_session_begins(captured, pack
     """``providers=[…]`` of ``session()`` takes it like one of ours."""
     with lai.session(providers=["acme"]):
         assert [{}] == package()
+
+
+def test_it_is_undone_before_another_thread_switches_it_on_anew(captured, package):
+    """Otherwise the undoing would meet what was just patched, and undo that or leave it for ever."""
+    again = []
+    other = threading.Thread(target=lambda: again.append(lai.instrument("acme")))
+
+    def leaving():
+        other.start()
+        other.join(0.2)  # it has to wait for us: this is how long it has for not doing so
+
+    with lai.instrument("acme"):
+        sys.modules["acme_tracing"].leaving = leaving
+    other.join()
+    assert [{}, "undone", {}] == package()
+    sys.modules["acme_tracing"].leaving = bool
+    again[0].remove()
 
 
 def test_an_unknown_name_lists_those_that_are_there(package):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from itertools import combinations
+from itertools import combinations, count
 
 import anthropic
 import openai
@@ -46,8 +46,13 @@ async def langchain_stream(server, http):
         pass
 
 
+_seconds = count(600)
+
+
 async def langchain_anthropic(server, http):
-    chat = ChatAnthropic(model="m", api_key="none", base_url=server.anthropic_url)
+    # ChatAnthropic shares one HTTP client for each address and timeout, for good. A port is used again sooner or
+    # later: its client would be the one that was closed here, or is of a loop that has gone.
+    chat = ChatAnthropic(model="m", api_key="none", base_url=server.anthropic_url, timeout=next(_seconds))
     await chat.ainvoke("hello")
     await chat._async_client.close()
 

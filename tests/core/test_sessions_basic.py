@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from contextlib import nullcontext
 
 import pytest
 from openinference.instrumentation import using_session
@@ -88,6 +89,35 @@ def test_stream_that_outlives_its_block_keeps_the_parents_session(captured, kit)
         run.end()
 
     assert {"late": "session-a-123456", "run": "session-a-123456"} == captured.session_ids()
+
+
+@pytest.mark.parametrize("consumer", ["another's block", "none"])
+def test_stream_that_outlives_its_block_keeps_what_the_block_set(captured, kit, consumer):
+    """User, tags and metadata go with the session: never those of whoever consumes the stream."""
+    with lai.using_attributes(session_id="made-1", user_id="ann", tags=["a"]):
+        run = kit.start("run", "CHAIN")
+    with (
+        lai.using_attributes(session_id="consumed-1", user_id="bob") if consumer != "none" else nullcontext()
+    ):
+        step = kit.start("step", "CHAIN", parent=run)
+        with trace.use_span(step.span):
+            kit.start("below", "CHAIN").end()
+            with lai.using_attributes(user_id="cay"):
+                kit.start("own words", "CHAIN").end()
+        with trace.use_span(step.span), trace.get_tracer("user").start_as_current_span("plain"):
+            kit.start("below plain", "CHAIN").end()
+        kit.start("the consumer's", "CHAIN").end()
+        step.end()
+    run.end()
+
+    theirs = ("consumed-1", "bob", None) if consumer != "none" else (None, None, None)
+    found = {
+        span.name: tuple(span.attributes.get(key) for key in ("session.id", "user.id", "tag.tags"))
+        for span in captured.spans
+    }
+    assert theirs == found.pop("the consumer's")
+    assert ("made-1", "cay", ("a",)) == found.pop("own words")
+    assert {("made-1", "ann", ("a",))} == set(found.values())
 
 
 def test_framework_id_names_the_session_of_everything_below(captured, kit):

@@ -42,6 +42,23 @@ with capture_spans() as captured:
         work()
 """
 
+EARLY_TRACER = """
+with capture_spans() as captured:
+    with lai.session():
+        early = trace.get_tracer("user")  # at the top of a module, mostly
+
+        @early.start_as_current_span("plain")
+        def work():
+            make_tracer("kit", AdapterOptions()).start("ours", "CHAIN").end()
+
+        with early.start_as_current_span("in ours"):
+            pass
+    captured.clear()
+    trace.set_tracer_provider(theirs)
+    with lai.session() as sid:
+        work()
+"""
+
 CHECK = """
 for spans in (exporter.get_finished_spans(), captured.spans):
     assert ["ours", "plain"] == [span.name for span in spans], spans
@@ -51,9 +68,14 @@ assert trace.get_tracer_provider() is theirs
 """
 
 
-@pytest.mark.parametrize("order", [BEFORE, AFTER], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "order", [BEFORE, AFTER, EARLY_TRACER], ids=["before", "after", "after a tracer was got"]
+)
 def test_a_users_provider_keeps_its_place_and_sees_every_span_once(order):
-    """Set before or after us, the user's provider stays global; its exporter and we see each span once."""
+    """Set before or after us, the user's provider stays global; its exporter and we see each span once.
+
+    A tracer that was got, and used, while there was ours alone goes over to it.
+    """
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", COMMON + order + CHECK],
         capture_output=True,

@@ -11,7 +11,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from typing_extensions import Self
 
-from lucidic.adapterkit import block_here
+from lucidic.adapterkit import SessionScope, block_here, block_of_generator
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
 from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
 
@@ -133,11 +133,15 @@ class _Late:
         self._block = block
         self._cell = cell
         self._begun = False
+        self._held: SessionScope | None = None
 
     def _enter(self) -> tuple[Context | None, Cell | None]:
         self._begun = True
         outer, before = None, cell_here.get()
-        if self._block and not block_here():
+        if self._block and (held := block_of_generator()) is not None:
+            held.__enter__()  # a stream of events runs in a task of its own
+            self._held = held
+        elif self._block and not block_here():
             outer = otel_context.get_current()
             otel_context.attach(Context({**outer, **self._block}))
         if self._cell is not None:
@@ -146,6 +150,8 @@ class _Late:
 
     def _leave(self, left: tuple[Context | None, Cell | None]) -> None:
         outer, before = left
+        if self._held is not None:
+            self._held.__exit__(None, None, None)
         if outer is not None:
             restore(outer)
         if self._cell is not None:

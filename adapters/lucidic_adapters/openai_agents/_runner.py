@@ -6,6 +6,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import Token
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from agents.run import AgentRunner
 from agents.tracing import add_trace_processor, get_trace_provider
 from agents.tracing.traces import NoOpTrace
 
-from lucidic.adapterkit import guarded, traces
+from lucidic.adapterkit import block_of_generator, guarded, traces
 from lucidic_adapters.openai_agents._context import settle
 from lucidic_adapters.openai_agents._end import bring
 from lucidic_adapters.openai_agents._hints import processors, say_why_nothing_came
@@ -71,7 +72,8 @@ def _stay(processor: LucidicTracingProcessor) -> None:
 def instrument(**options: Any) -> Instrumented:
     """Trace every run of the SDK in this process.
 
-    Adds a ``LucidicTracingProcessor`` beside the user's own processors, and wraps the runner for what
+    Adds a ``LucidicTracingProcessor`` beside the user's own processors (where the program has added one itself, that
+    one makes the spans, with its options), and wraps the runner for what
     callbacks are not told: ``conversation_id``, the SDK's ``Session``, the input and the final output.
     Realtime sessions, of which the SDK makes no spans, are followed as well.
 
@@ -144,7 +146,8 @@ def _wrap_runner(processor: LucidicTracingProcessor) -> list[Undo]:
         call = RunCall(input, kwargs)
         token = current_call.set(call)
         try:
-            result = run_streamed(self, starting_agent, input, **kwargs)
+            with block_of_generator() or nullcontext():  # the run goes on in a task of its own
+                result = run_streamed(self, starting_agent, input, **kwargs)
             call.result = weakref.ref(result)
         finally:
             _reset(token)

@@ -31,8 +31,17 @@ _ESSENTIAL: Final = (
     SpanAttributes.INPUT_VALUE,
     SpanAttributes.OUTPUT_VALUE,
 )
-_SMALLEST_LIMIT = 100
 _OK: Final = Status(StatusCode.OK)
+_smallest_limit = 100
+"""How many attributes a span may have before the oldest could be dropped."""
+
+
+def note_limit(provider: object) -> None:
+    """Reckon with a provider's limit of attributes; OpenTelemetry has no public way to ask for it (SDK 1.45)."""
+    global _smallest_limit
+    limit = getattr(getattr(provider, "_span_limits", None), "max_span_attributes", None)
+    if isinstance(limit, int):
+        _smallest_limit = min(_smallest_limit, limit)
 
 
 class LiveSpan:
@@ -86,7 +95,7 @@ class LiveSpan:
     def _put(self, clean: dict[str, Any]) -> None:
         if clean:
             self._set += len(clean)
-            if self._set >= _SMALLEST_LIMIT:
+            if self._set >= _smallest_limit:
                 self._keep(clean)
             put_attributes(self._span, clean)
 

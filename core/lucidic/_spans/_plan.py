@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import SpanContext
 
 from lucidic import _binding, _bound
-from lucidic._bound import Ambient, Binding
+from lucidic._bound import Ambient
 from lucidic._ids import framework_id
 from lucidic._sdk import raw_attributes
 from lucidic._spans import _attributes as keys
@@ -29,7 +29,7 @@ PLAN_KEY: Final = "lucidic.plan"
 
 _CONTEXT_ATTRIBUTES = (SpanAttributes.USER_ID, SpanAttributes.METADATA, SpanAttributes.TAG_TAGS)
 """What ``using_attributes`` puts on every span; context keys and attributes have the same names."""
-_MODEL_CALL_ATTRIBUTES = (
+MODEL_CALL_ATTRIBUTES = (
     *_CONTEXT_ATTRIBUTES,
     SpanAttributes.LLM_PROMPT_TEMPLATE,
     SpanAttributes.LLM_PROMPT_TEMPLATE_VERSION,
@@ -98,7 +98,8 @@ def plan_foreign(
     if decision.source == "bound" and around.binding is None:
         state.holder = holder_here()  # a block of others
     kind = raw_attributes(span).get(SpanAttributes.OPENINFERENCE_SPAN_KIND)
-    given = session_attributes(decision, kind, raw_attributes(span), context, around.generator)
+    state.blocks = set_by_blocks(decision, around, context, parent)
+    given = session_attributes(decision, kind, raw_attributes(span), state.blocks)
     return Plan(state, decision, given)
 
 
@@ -116,12 +117,40 @@ def _parent_of(span: Span, context: Context, *, beside: bool) -> tuple[SpanState
     return parent, passed or (not beside and above is not None and not _is_parent(above, span))
 
 
+def set_by_blocks(
+    decision: Decision, around: Ambient, context: Mapping[str, object], parent: SpanState | None
+) -> Mapping[str, Any]:
+    """Return what the blocks of a span that starts set besides the session.
+
+    A span that has its parent's session, where another one's block is around it or none, has what its parent had: it
+    is of a stream, say, that is consumed elsewhere, and another user's id would be wrong.
+    """
+    if parent is None or decision.source != "parent":
+        return _binding.attributes(MODEL_CALL_ATTRIBUTES, context, around.generator)
+    if around.session_id in (None, decision.session_id):
+        found = _binding.attributes(MODEL_CALL_ATTRIBUTES, context, around.generator)
+    else:
+        found = _set_inside(parent)
+    above: SpanState | None = parent
+    while above is not None and above.blocks is None:
+        above = above.parent
+    known = None if above is None else above.blocks
+    return {**known, **found} if known else found
+
+
+def _set_inside(parent: SpanState) -> dict[str, Any]:
+    """Return what blocks without a session of their own set that were entered inside a span."""
+    found: dict[str, Any] = {}
+    block = _binding.held()
+    while block is not None and block.neutral:
+        if block.made_in is not None and block.made_in.is_inside(parent) and not block.is_dead_here():
+            found = {**block.values, **found}
+        block = block.previous
+    return {name: found[name] for name in MODEL_CALL_ATTRIBUTES if name in found} if found else found
+
+
 def session_attributes(
-    decision: Decision,
-    kind: object,
-    own: Mapping[str, Any],
-    context: Mapping[str, object],
-    generator: Binding | None = None,
+    decision: Decision, kind: object, own: Mapping[str, Any], blocks: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what a span gets at its start: the ids, and what blocks set.
 
@@ -129,13 +158,13 @@ def session_attributes(
         decision: Whose session it is.
         kind: The span's OpenInference kind.
         own: What the span says itself; it is nearer and counts.
-        context: The context in which the span starts.
-        generator: The block of the generator in which it starts, where the context has another one's.
+        blocks: What blocks set; some of it is for model calls only.
 
     """
-    names = _MODEL_CALL_ATTRIBUTES if kind == "LLM" else _CONTEXT_ATTRIBUTES
-    found = _binding.attributes(names, context, generator)
-    attributes = {name: value for name, value in found.items() if name not in own} if found else found
+    attributes: dict[str, Any] = {}
+    if blocks:
+        names = MODEL_CALL_ATTRIBUTES if kind == "LLM" else _CONTEXT_ATTRIBUTES
+        attributes = {name: blocks[name] for name in names if name in blocks and name not in own}
     for unused in decision.unused:
         attributes.setdefault(f"{keys.INNER_ID}.{unused.source}", unused.value)
     if decision.session_id is not None:

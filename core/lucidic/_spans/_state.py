@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from opentelemetry import trace
@@ -53,6 +54,8 @@ class SpanState:
     """Of such a span: the deepest of our tree in the code that started it."""
     moved: bool = False
     """OpenTelemetry's parent is such a span; our copy hangs below ``parent`` instead."""
+    blocks: Mapping[str, Any] | None = None
+    """What the blocks around its start set, as far as it had to look; else what is known of its parent holds."""
     privacy: Privacy | None = None
     """The rules of the handler that made the span; ``None``: the process's."""
 

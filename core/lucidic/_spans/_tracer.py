@@ -18,7 +18,7 @@ from lucidic._spans._correlation import Decision, FrameworkID, SessionFrom
 from lucidic._spans._decide import decide, passes_on, remember_inside
 from lucidic._spans._live import LiveSpan, without_none
 from lucidic._spans._place import Place, left_link, must_split, pass_over_others
-from lucidic._spans._plan import PLAN_KEY, Plan, session_attributes
+from lucidic._spans._plan import MODEL_CALL_ATTRIBUTES, PLAN_KEY, Plan, session_attributes, set_by_blocks
 from lucidic._spans._privacy import Privacy
 from lucidic._spans._state import HERE_KEY, SpanState, state_of
 
@@ -126,8 +126,22 @@ class AdapterTracer:
             span_here = values.get(_bound.SPAN_KEY)
             if span_here is None or not span_here.get_span_context().is_valid:
                 links.append(left_link(left))
+        blocks = set_by_blocks(decision, around, base, state)
+        if blocks or not values.keys().isdisjoint(MODEL_CALL_ATTRIBUTES):
+            for name in MODEL_CALL_ATTRIBUTES:  # for what runs below, which need not look around
+                if name in blocks:
+                    values[name] = blocks[name]
+                else:
+                    values.pop(name, None)
         return _Start(
-            values, above, place._replace(parent=state), decision, links, around.keyed, around.generator
+            values,
+            above,
+            place._replace(parent=state),
+            decision,
+            links,
+            around.keyed,
+            around.generator,
+            blocks,
         )
 
     def _start(
@@ -141,7 +155,7 @@ class AdapterTracer:
         inside: Mapping[str, object] | None,
     ) -> LiveSpan:
         """Start the span, and make of its place's context the one of what runs below it."""
-        values, above, place, decision, links, keyed, generator = start
+        values, above, place, decision, links, keyed, generator, blocks = start
         session_id = decision.session_id
         state = SpanState(
             session_id=session_id,
@@ -155,8 +169,12 @@ class AdapterTracer:
             state.moved = True
         if generator is not None:
             state.generator = generator
+        if blocks is None:
+            blocks = _binding.attributes(MODEL_CALL_ATTRIBUTES, values)
+        else:
+            state.blocks = blocks
         given = without_none(attributes) if attributes else {}
-        around = session_attributes(decision, kind, given, values, generator)
+        around = session_attributes(decision, kind, given, blocks)
         essential = {KIND: kind, **around}
         privacy = self._privacy()
         if privacy.active:
@@ -202,3 +220,5 @@ class _Start(NamedTuple):
     links: list[Link]
     keyed: str | None = None
     generator: Binding | None = None
+    blocks: Mapping[str, Any] | None = None
+    """What the blocks around it set; ``None``: what its context says."""

@@ -90,6 +90,30 @@ def test_begun_in_another_block(lc, config, captured):
     assert {session_id_of(span) for span in captured.spans} == {"consumed"}
 
 
+@pytest.mark.parametrize("how", ["astream", "astream_events"])
+async def test_begun_by_a_generator_that_has_yielded_before(lc, config, captured, how):
+    """The block of the generator that begins it holds, user and all, whatever others have entered meanwhile."""
+
+    async def conversation(name):
+        with lai.using_attributes(session_id=f"session-{name}", user_id=name):
+            yield
+            stream = _stream(_kinds(lc), "graph", how, {**config, "run_name": name})
+            assert await _consume(stream)
+
+    one, other, stepped = map(conversation, ("ann", "bob", "cay"))
+    for step in (one, other, one, other):
+        await anext(step, None)
+    for _ in range(2):
+        await asyncio.create_task(anext(stepped, None))
+
+    found = {}
+    for span in captured.spans:
+        found.setdefault(span.context.trace_id, set()).add((session_id_of(span), span.attributes["user.id"]))
+    assert [{(f"session-{name}", name)} for name in ("ann", "bob", "cay")] == list(found.values())
+    roots = [(span.name, span.attributes["user.id"]) for span in captured.spans if span.parent is None]
+    assert [(name, name) for name in ("ann", "bob", "cay")] == roots
+
+
 @pytest.mark.parametrize("bound_by", ["middleware", "generator", "endpoint"])
 async def test_streaming_response(lc, config, captured, bound_by):
     """A streamed answer of a web server is in the request's session, however bound; what follows is not."""

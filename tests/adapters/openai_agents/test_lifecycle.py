@@ -244,6 +244,42 @@ async def test_removing_leaves_no_trace(captured, scripted):
     assert 5 == count == len(captured.spans)
 
 
+@pytest.mark.parametrize("first", ["by hand", "instrument"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_processor_added_by_hand_makes_the_spans_once(captured, scripted, first, streamed):
+    """Beside ``instrument()`` nothing is there twice: the options chosen by hand hold, and all is told."""
+
+    @function_tool(failure_error_function=None)
+    def weather() -> str:
+        raise LookupError("no such city")
+
+    if first == "instrument":
+        undo = instrument()
+    by_hand = LucidicTracingProcessor(session_id="by-hand-1")
+    agents.add_trace_processor(by_hand)
+    if first != "instrument":
+        undo = instrument()
+
+    async def run():
+        agent = scripted([Reply(tool_calls=(ToolCall("weather"),))]).agent(tools=[weather])
+        with pytest.raises(Exception, match="no such city"):
+            if not streamed:
+                await Runner.run(agent, "Hi")
+            else:
+                async for _ in Runner.run_streamed(agent, "Hi").stream_events():
+                    pass
+        names = [span.name for span in captured.spans]
+        events = [event.attributes["exception.type"] for event in captured.named("weather").events]
+        ids = {span.attributes["session.id"] for span in captured.spans}
+        captured.clear()
+        return sorted(names), events, ids
+
+    names, events, ids = await run()
+    undo()
+    assert (["LookupError"], {"by-hand-1"}) == (events, ids)
+    assert len(names) == len(set(names)) == len((await run())[0])
+
+
 async def test_removing_during_a_run_lets_it_end(captured, scripted):
     """A run that is under way when we are removed is recorded to its end; the next one is not."""
     held = Held()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 import agents
@@ -290,6 +291,29 @@ async def test_a_second_block_inside_a_workflow_is_a_linked_trace(traced, script
     assert [{"B"}] == list(by_trace.values())
     second = next(s for s in traced.spans if s.parent is None and s is not root)
     assert [root.context.span_id] == [link.context.span_id for link in second.links]
+
+
+async def test_a_streamed_run_is_in_the_block_of_the_generator_that_begins_it(traced, scripted):
+    """Its task inherits no other generator's block, and not none, where the generator has yielded before."""
+    agent = scripted().agent()
+
+    async def conversation(session_id):
+        with lai.using_attributes(session_id=session_id, user_id=session_id):
+            yield
+            async for _ in Runner.run_streamed(agent, session_id).stream_events():
+                pass
+
+    one, other, stepped = map(conversation, ("g-1", "g-2", "g-3"))
+    for step in (one, other, one, other):
+        await anext(step, None)
+    for _ in range(2):
+        await asyncio.create_task(anext(stepped, None))
+
+    roots = [span.attributes for span in traced.spans if span.parent is None]
+    assert [(name,) * 2 for name in ("g-1", "g-2", "g-3")] == [
+        (root["input.value"], root["session.id"]) for root in roots
+    ]
+    assert all(span.attributes["user.id"] == span.attributes["session.id"] for span in traced.spans)
 
 
 async def test_a_run_inside_a_tool_nests_and_keeps_the_session(traced, scripted):
