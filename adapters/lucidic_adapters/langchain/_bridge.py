@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -138,11 +139,29 @@ def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
         given = (*kwargs.values(), *args)
         carriers = (item.configurable for item in given if type(item) is Carrier)
         configurable = next(carriers) if Carrier in map(type, given) else configurable_here()
+        if not configurable and manager.parent_run_id is None and manager.handlers:
+            configurable = _configurable_of_caller()
         if configurable:
             manager.metadata = Carrier(manager.metadata, configurable)
         return manager
 
     return configure
+
+
+def _configurable_of_caller() -> Any:
+    """Return the ``configurable`` of a call that configures callbacks from parts of its config by itself.
+
+    The chains of langchain-classic do so, and retrievers and others that bring their own ``invoke``: the
+    config is a variable there, three calls above this one.
+    """
+    frame = sys._getframe(1).f_back
+    frame = None if frame is None else frame.f_back
+    if frame is None or "config" not in frame.f_code.co_varnames:
+        return None
+    if frame.f_globals.get("__name__") == _CONFIG:
+        return None  # LangChain's own way, on which it was carried along
+    config = frame.f_locals.get("config")
+    return config.get("configurable") if isinstance(config, dict) else None
 
 
 def _merge_metadata(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,6 +210,10 @@ _STREAMS: Final = (
     *(f"{_RUNNABLES}.base:Runnable{kind}" for kind in ("", "Sequence", "Parallel", "Generator", "Lambda")),
     f"{_RUNNABLES}.base:RunnableBindingBase",
     f"{_RUNNABLES}.fallbacks:RunnableWithFallbacks",
+    f"{_RUNNABLES}.branch:RunnableBranch",
+    f"{_RUNNABLES}.configurable:DynamicRunnable",
+    f"{_RUNNABLES}.router:RouterRunnable",
+    *(f"{_RUNNABLES}.passthrough:Runnable{kind}" for kind in ("Passthrough", "Assign", "Pick")),
 )
 _EVENT_STREAMS: Final = (f"{_RUNNABLES}.base:Runnable", f"{_RUNNABLES}.base:RunnableBindingBase", _PREGEL)
 
@@ -234,9 +257,9 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_RETRIEVER, "ainvoke", calls.async_guard("RETRIEVER", enters=True), True),
     (_MANAGER, "on_chain_start", calls.chain_start, True),
     (_MANAGER, "on_llm_start", calls.text_start, True),
-    *((place, name, calls.late_stream, False) for place in _STREAMS for name in ("stream", "astream")),
+    *((place, name, calls.chain_stream, False) for place in _STREAMS for name in ("stream", "astream")),
     *((_PREGEL, name, calls.graph_stream, False) for name in ("stream", "astream")),
-    *((place, "astream_events", calls.late_stream, False) for place in _EVENT_STREAMS),
+    *((place, "astream_events", calls.event_stream, False) for place in _EVENT_STREAMS),
     ("langgraph.callbacks", "_configure_graph_callbacks", _graph_callbacks, False),
 )
 """What is wrapped: where it is, how, and whether its absence is worth a warning."""

@@ -40,6 +40,7 @@ from lucidic_adapters.langchain._describe import (
     input_of,
     is_no_input_yet,
     late_input,
+    left_early,
     output_of,
     run_name,
 )
@@ -168,6 +169,8 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                     if isinstance(error, BaseException):
                         error = control_flow(run, error)
                     attributes = describe(run)
+                    if run.streamed is not None:
+                        error, attributes = left_early(run, error, attributes)
                     if run.pause is not None:
                         tell_pause(run)
         finally:
@@ -313,7 +316,9 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
     ) -> None:
         """End the span of a call that failed, with what had come of the answer."""
         with GUARD:
-            self._end(run_id, error, lambda run: {} if response is None else answered(run, response))
+            self._end(
+                run_id, error, lambda run: {} if response is None else answered(run, response, failed=True)
+            )
 
     # Tools and retrievers
 
@@ -342,7 +347,7 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                 metadata,
                 lambda run, known: {
                     **describe(run, name, known, tags),
-                    **_tools.tool_request(name, serialized, input_str, inputs, call_id),
+                    **_tools.tool_request(run, name, serialized, input_str, inputs, call_id),
                 },
             )
 

@@ -39,8 +39,8 @@ class Run:
     """An open run and its span."""
 
     __slots__ = (
-        "agent", "attempts", "children", "context", "defers_input", "id", "integration",
-        "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "said", "thread",
+        "agent", "asked", "attempts", "children", "context", "defers_input", "id", "integration",
+        "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "said", "streamed", "thread",
     )  # fmt: skip
 
     live: LiveSpan
@@ -57,6 +57,8 @@ class Run:
         """The handler that started it; the callbacks of other handlers for the same run are passed over."""
         self.children: dict[int, Run] = {}
         self.agent: str | None = None
+        self.asked: list[tuple[str, Any, str]] | None = None
+        """Tools that this run's agent asks for: name, input and id of the call, where its tools are not told it."""
         self.attempts: dict[str, int] | None = None
         """How often each node below this graph was run."""
         self.integration: str | None = None
@@ -67,6 +69,8 @@ class Run:
         self.defers_input = False
         self.said: list[str] | None = None
         """What a stream of a model has said so far: the answer, if it is left before LangChain tells one."""
+        self.streamed: Any = None
+        """What the consumer of this run's stream was given (``Streamed``), and whether it left."""
         self.pause: dict[str, Any] | None = None
         """What a graph that waits for a person asks."""
         self.request: Any = None
@@ -135,6 +139,8 @@ class Runs:
         if error is None and not run.children:  # what most runs are
             run.end(ok=run.pause is None, attributes=attributes)
             return
+        if isinstance(error, asyncio.CancelledError) and _was_left(run):
+            error = GeneratorExit()  # that is how LangGraph stops what nobody waits for any more
         for child in list(run.children.values()):
             self.close(child, error if isinstance(error, BaseException) else None)
         shown, ok, reason = outcome(error)
@@ -148,6 +154,8 @@ class Runs:
         """
         if self._remove(run) is None:
             return
+        if _was_left(run):  # LangChain ends it later: a task closes the asynchronous generators
+            error = GeneratorExit()
         _, _, reason = outcome(error)
         if reason:
             self.end(run, error, _said(run))
@@ -176,14 +184,23 @@ class Runs:
         return None if thread is None else self._interrupted.pop((session_id, thread), None)
 
 
+def _was_left(run: Run) -> bool:
+    """Tell whether the consumer of the stream that a run is a part of left it."""
+    above: Run | None = run
+    while above is not None:
+        if above.streamed is not None and above.streamed.left:
+            return True
+        above = above.parent
+    return False
+
+
 def _said(run: Run) -> dict[str, Any]:
     """Describe what a stream had said when it was left."""
     text = "".join(run.said or ())
-    return (
-        {}
-        if not text
-        else {**message_attributes(_OUTPUT, [Message("assistant", text)]), **io_attributes(output=text)}
-    )
+    if text:
+        return {**message_attributes(_OUTPUT, [Message("assistant", text)]), **io_attributes(output=text)}
+    given = None if run.streamed is None else run.streamed.output()
+    return io_attributes(output=given) if isinstance(given, str) else {}
 
 
 def outcome(error: BaseException | str | None) -> tuple[BaseException | str | None, bool, dict[str, Any]]:
