@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakKeyDictionary, WeakSet
 
 from agents.tracing import Span, Trace, TracingProcessor, get_current_span, get_current_trace, traces
 from opentelemetry import trace as otel_trace
@@ -32,12 +32,12 @@ from lucidic.adapterkit import (
 from lucidic_adapters.openai_agents import _translate
 from lucidic_adapters.openai_agents._context import Entry, enter, leave, settle
 from lucidic_adapters.openai_agents._end import end_run, end_span
-from lucidic_adapters.openai_agents._frames import RUN, is_marked_current, locals_of
+from lucidic_adapters.openai_agents._frames import is_marked_current
 from lucidic_adapters.openai_agents._quiet import loud, quiet
 from lucidic_adapters.openai_agents._sessions import (
     RunCall,
+    call_here,
     comes_late,
-    current_call,
     id_attributes,
     session_ids,
 )
@@ -46,10 +46,6 @@ from lucidic_adapters.openai_agents._state import TRACE, Flow, OpenSpans, Work, 
 
 
 RESUMED: Final = "openai_agents.resumed"
-_INPUTS: Final = ("original_user_input", "original_input", "starting_input", "input")
-"""Where the SDK's frames keep what the run was started with."""
-_STREAMED: Final = "streamed_result"
-"""Where the frame of a streamed run keeps what its caller was given (0.19 to 0.24)."""
 _WITHOUT_CALLBACKS: Final = tuple(
     kind for name in ("ReattachedTrace", "NoOpTrace") if isinstance(kind := getattr(traces, name, None), type)
 )
@@ -118,7 +114,7 @@ class LucidicTracingProcessor(TracingProcessor):
                 return
             settle()
             entry = Entry() if is_marked_current() else None
-            root = self._begin(trace, _call_here(), entry)
+            root = self._begin(trace, call_here(), entry)
             if entry is not None:
                 enter(entry, root.live.context)
 
@@ -150,7 +146,7 @@ class LucidicTracingProcessor(TracingProcessor):
             above = parent or flow.root
             data = span.span_data
             kind, name, attributes = _translate.started(data, above)
-            call = _call_here() if kind == _translate.TASK or above is None else None
+            call = call_here() if kind == _translate.TASK or above is None else None
             if call is not None:
                 trace = trace or get_current_trace()
                 attributes |= id_attributes(call, trace if flow.resumes else None)
@@ -402,17 +398,3 @@ def _open(work: Work, call: RunCall | None) -> None:
             top = top.parent
             top.live.adopt_session(work.live)
         flow.session_id = top.live.session_id
-
-
-def _call_here() -> RunCall | None:
-    """Return the run that this callback belongs to: the wrapper's, else what the SDK's frame shows."""
-    call = current_call.get()
-    if call is not None and not call.taken:
-        return call
-    frame = locals_of(RUN)
-    if not frame:
-        return None
-    call = RunCall(next((frame[name] for name in _INPUTS if frame.get(name)), None), frame)
-    if (streamed := frame.get(_STREAMED)) is not None:
-        call.result = ref(streamed)
-    return call

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
+from weakref import ref
 
 from lucidic.adapterkit import FrameworkID, framework_id, framework_ids
+from lucidic_adapters.openai_agents._frames import RUN, locals_of
 
 
 CONVERSATION: Final = "openai_agents.conversation_id"
@@ -15,6 +17,10 @@ SESSION: Final = "openai_agents.session_id"
 GROUP: Final = "openai_agents.group_id"
 PREVIOUS_RESPONSE: Final = "openai_agents.previous_response_id"
 METADATA: Final = "openai_agents.metadata"
+_INPUTS: Final = ("original_user_input", "original_input", "starting_input", "input")
+"""Where the SDK's frames keep what the run was started with."""
+_STREAMED: Final = "streamed_result"
+"""Where the frame of a streamed run keeps what its caller was given (0.19 to 0.24)."""
 
 
 class RunCall:
@@ -47,6 +53,20 @@ class RunCall:
 
 
 current_call: ContextVar[RunCall | None] = ContextVar("lucidic_agents_call", default=None)
+
+
+def call_here() -> RunCall | None:
+    """Return the run that this callback belongs to: the wrapper's, else what the SDK's frame shows."""
+    call = current_call.get()
+    if call is not None and not call.taken:
+        return call
+    frame = locals_of(RUN)
+    if not frame:
+        return None
+    call = RunCall(next((frame[name] for name in _INPUTS if frame.get(name)), None), frame)
+    if (streamed := frame.get(_STREAMED)) is not None:
+        call.result = ref(streamed)
+    return call
 
 
 def includes_data(config: object) -> bool:
