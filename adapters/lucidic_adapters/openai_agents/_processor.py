@@ -149,7 +149,7 @@ class LucidicTracingProcessor(TracingProcessor):
             call = call_here() if kind == _translate.TASK or above is None else None
             if call is not None:
                 trace = trace or get_current_trace()
-                attributes |= id_attributes(call, trace)
+                attributes |= id_attributes(call, trace if flow.resumes else None)
             entry = Entry() if is_marked_current() else None
             ids = self._ids(flow, above, call, trace)
             live = self._start_span(name, kind, flow, above, ids, attributes, entry)
@@ -369,7 +369,8 @@ class LucidicTracingProcessor(TracingProcessor):
                 return ()
         elif flow.waiting and comes_late(call):
             return ()
-        return session_ids(call, trace, self.session_keys)
+        # The ids of a finished trace that was left behind are another run's.
+        return session_ids(call, trace if flow.resumes else None, self.session_keys)
 
 
 def _keep(kept: OrderedDict[str, _T], key: str, value: _T) -> None:

@@ -139,17 +139,31 @@ async def _close(generator):
     await generator.aclose()
 
 
-async def test_a_run_in_a_finished_trace_is_a_trace_of_its_own(traced, scripted):
-    """An abandoned generator leaves its finished trace current; the next run is exported, on its own."""
+async def abandon(**options):
+    """Leave a generator that holds a workflow open, and have it closed elsewhere."""
 
     async def generate():
-        with trace("abandoned"):
+        with trace("abandoned", **options):
             yield 1
 
     generator = generate()
     await anext(generator)
     await asyncio.create_task(_close(generator))
     assert "abandoned" == get_current_trace().name
+
+
+async def test_a_finished_trace_names_no_session_of_later_runs(either, scripted):
+    """The group and the metadata of a workflow that was left behind are not those of the next run."""
+    await abandon(group_id="theirs", metadata={"session_id": "theirs"})
+    await Runner.run(scripted().agent(), "Hi")
+    run = either.named("run Agent workflow").attributes
+    assert ("session.id" in run, "openai_agents.group_id" in run) == (False, False)
+    assert "theirs" == either.named("abandoned").attributes["session.id"]
+
+
+async def test_a_run_in_a_finished_trace_is_a_trace_of_its_own(traced, scripted):
+    """An abandoned generator leaves its finished trace current; the next run is exported, on its own."""
+    await abandon()
     for number in (1, 2):
         await Runner.run(scripted().agent(), "Hi", conversation_id=f"c-{number}")
     runs = [span for span in traced.spans if span.name == "run Agent workflow"]
