@@ -25,6 +25,10 @@ class Carrier(dict[str, Any]):
         """Return a copy that remembers the same: LangChain copies the metadata of a call's config."""
         return Carrier(self, self.configurable)
 
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        """Copy deeply, and pickle, as the plain mapping: a graph's ``configurable`` holds what can be neither."""
+        return dict, (dict(self),)
+
 
 def configurable_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the ``configurable`` of the config that is among the arguments of a call, the second or by name."""
