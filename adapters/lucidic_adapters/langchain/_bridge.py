@@ -191,6 +191,10 @@ _STREAMS: Final = (
     *(f"{_RUNNABLES}.base:Runnable{kind}" for kind in ("", "Sequence", "Parallel", "Generator", "Lambda")),
     f"{_RUNNABLES}.base:RunnableBindingBase",
     f"{_RUNNABLES}.fallbacks:RunnableWithFallbacks",
+    f"{_RUNNABLES}.branch:RunnableBranch",
+    f"{_RUNNABLES}.configurable:DynamicRunnable",
+    f"{_RUNNABLES}.router:RouterRunnable",
+    *(f"{_RUNNABLES}.passthrough:Runnable{kind}" for kind in ("Passthrough", "Assign", "Pick")),
 )
 _EVENT_STREAMS: Final = (f"{_RUNNABLES}.base:Runnable", f"{_RUNNABLES}.base:RunnableBindingBase", _PREGEL)
 
@@ -234,9 +238,9 @@ _PLACES: Final[tuple[tuple[str, str, Callable[[Any], Any], bool], ...]] = (
     (_RETRIEVER, "ainvoke", calls.async_guard("RETRIEVER", enters=True), True),
     (_MANAGER, "on_chain_start", calls.chain_start, True),
     (_MANAGER, "on_llm_start", calls.text_start, True),
-    *((place, name, calls.late_stream, False) for place in _STREAMS for name in ("stream", "astream")),
+    *((place, name, calls.chain_stream, False) for place in _STREAMS for name in ("stream", "astream")),
     *((_PREGEL, name, calls.graph_stream, False) for name in ("stream", "astream")),
-    *((place, "astream_events", calls.late_stream, False) for place in _EVENT_STREAMS),
+    *((place, "astream_events", calls.event_stream, False) for place in _EVENT_STREAMS),
     ("langgraph.callbacks", "_configure_graph_callbacks", _graph_callbacks, False),
 )
 """What is wrapped: where it is, how, and whether its absence is worth a warning."""

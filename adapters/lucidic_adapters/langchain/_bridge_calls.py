@@ -13,10 +13,12 @@ from opentelemetry import context as otel_context
 
 from lucidic.adapterkit import beneath
 from lucidic_adapters.langchain._agents import is_agent
-from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, configurable_here, restore
-from lucidic_adapters.langchain._bridge_streams import AsyncSteps, StreamFunction, SyncSteps, late
+from lucidic_adapters.langchain._bridge_cell import Cell, Configurable, cell_here, restore, told_here
+from lucidic_adapters.langchain._bridge_late import late
+from lucidic_adapters.langchain._bridge_streams import AsyncSteps, StreamFunction, SyncSteps
 from lucidic_adapters.langchain._runs import RUNS, Run
-from lucidic_adapters.langchain._sessions import carrying, configurable_of
+from lucidic_adapters.langchain._sessions import carrying, configurable_of, configurables_of
+from lucidic_adapters.langchain._streamed import Streamed, StreamedGraph
 
 
 try:
@@ -128,16 +130,27 @@ def _model_cell(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Cell:
     return Cell("LLM", enters=True, configurable=configurable_of(args[1:], kwargs))
 
 
-def late_stream(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap what makes a stream, which may be begun after the block in which it was made."""
-    return StreamFunction(original, lambda steps, args, kwargs: late(steps))
+def chain_stream(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap what makes a chain's stream, which may be begun after the block in which it was made, and left early."""
+    return StreamFunction(original, lambda steps, args, kwargs: late(steps, Cell("", streamed=Streamed())))
 
 
 def graph_stream(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a graph's stream, by which it is invoked too: an agent's graph says that its run is an agent's."""
-    return StreamFunction(
-        original, lambda steps, args, kwargs: late(steps, Cell("AGENT") if is_agent(args[0]) else None)
-    )
+
+    def wrap(steps: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return late(steps, Cell("AGENT" if is_agent(args[0]) else "", streamed=StreamedGraph()))
+
+    return StreamFunction(original, wrap)
+
+
+def event_stream(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap what makes a stream of events, which reads the stream of the run that the events are about."""
+
+    def wrap(steps: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return late(steps, Cell("", streamed=Streamed()), notes=False)
+
+    return StreamFunction(original, wrap)
 
 
 def sync_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -147,7 +160,7 @@ def sync_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., An
         @wraps(original)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             outer, before = otel_context.get_current(), cell_here.get()
-            told = configurable_of(args, kwargs) or configurable_here()
+            told = configurable_of(args, kwargs) or told_here()
             cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told)
             cell_here.set(cell)
             try:
@@ -172,7 +185,7 @@ def async_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., A
         @wraps(original)
         async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             outer, before = otel_context.get_current(), cell_here.get()
-            told = configurable_of(args, kwargs) or configurable_here()
+            told = configurable_of(args, kwargs) or told_here()
             cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told)
             cell_here.set(cell)
             try:
@@ -195,7 +208,7 @@ def sync_model(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        configurable = configurable_of(args, kwargs)
+        configurable = configurables_of(args, kwargs)
         if not configurable:
             return original(self, *args, **kwargs)
         before = cell_here.get()
@@ -214,12 +227,12 @@ def async_model(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
 
     @wraps(original)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await _told(original(self, *args, **kwargs), configurable_of(args, kwargs))
+        return await _told(original(self, *args, **kwargs), configurables_of(args, kwargs))
 
     return call
 
 
-async def _told(call: Awaitable[Any], configurable: Mapping[str, Any] | None) -> Any:
+async def _told(call: Awaitable[Any], configurable: Configurable) -> Any:
     if not configurable:
         return await call
     before = cell_here.get()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from lucidic.adapterkit import beneath
 from lucidic_adapters.langchain._runs import RUNS, Run
+from lucidic_adapters.langchain._streamed import Streamed
+
+
+Configurable: TypeAlias = Mapping[str, Any] | Iterator[Mapping[str, Any] | None] | None
+"""One for the call, or one for each input of a batch, in their order."""
 
 
 class Cell:
     """The runs that a wrapped call started."""
 
-    __slots__ = ("configurable", "enters", "kind", "runs", "single")
+    __slots__ = ("around", "configurable", "enters", "kind", "runs", "single", "streamed")
 
     def __init__(
         self,
@@ -24,15 +29,30 @@ class Cell:
         *,
         enters: bool = False,
         single: bool = True,
-        configurable: Mapping[str, Any] | None = None,
+        configurable: Configurable = None,
+        streamed: Streamed | None = None,
     ) -> None:
         self.kind = kind
+        """The kind of its runs; empty for any."""
         self.configurable = configurable
         """What the call's config says, which LangChain keeps from the callbacks of such runs."""
+        self.streamed = streamed
+        """What the stream that the call made gives its consumer."""
+        self.around: Cell | None = None
+        """The cell of the stream that this call's stream is read for: events are made from another stream."""
         self.enters = enters
         """The code of the run follows its start callback in the same frame."""
         self.single = single
         self.runs: list[Run] = []
+
+    def enter(self, before: Cell | None) -> None:
+        """Take the place of the cell ``before`` while the call begins."""
+        if before is not None and self.around is None:
+            if before.streamed is not None:
+                self.around = before
+            if self.configurable is None and not before.runs:
+                self.configurable = before.configurable
+        cell_here.set(self)
 
     def abandon(self, error: BaseException) -> None:
         """End what LangChain forgot when ``error`` left the call."""
@@ -52,18 +72,30 @@ def awaits(kind: str) -> bool:
     return cell is not None and cell.kind == kind and not cell.runs
 
 
-def configurable_here() -> Mapping[str, Any] | None:
-    """Return the ``configurable`` of the call around this code, while its run has not begun."""
+def told_here() -> Configurable:
+    """Return what the call around this code was told of ``configurable``, while its run has not begun."""
     cell = cell_here.get()
     return None if cell is None or cell.runs else cell.configurable
+
+
+def configurable_here() -> Mapping[str, Any] | None:
+    """Return the ``configurable`` of the run that starts next: the call's, or the next input's of a batch."""
+    told = told_here()
+    return told if told is None or isinstance(told, Mapping) else next(told, None)
 
 
 def claim(run: Run) -> None:
     """Tell the wrapped call around this callback that ``run`` is its run."""
     cell = cell_here.get()
-    if cell is None or cell.kind != run.kind or (cell.single and cell.runs):
+    if cell is None or (cell.kind and cell.kind != run.kind) or (cell.single and cell.runs):
         return
     cell.runs.append(run)
+    run.streamed = cell.streamed
+    around = cell.around
+    while around is not None and not around.runs:
+        around.runs.append(run)
+        run.streamed = run.streamed or around.streamed
+        around = around.around
     if cell.enters:
         otel_context.attach(beneath(run.context))
 

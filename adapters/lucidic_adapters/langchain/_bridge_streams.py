@@ -1,19 +1,18 @@
-"""Streams: each step of a model's in the context of its run, the first of any in the block it was made in."""
+"""Streams of models: each step runs in the context of its run."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator
-from types import MethodType
+from collections.abc import AsyncGenerator, Callable, Generator
+from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from typing_extensions import Self
 
-from lucidic.adapterkit import SessionScope, block_here, block_of_generator
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
-from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
+from lucidic_adapters.langchain._runs import RUNS
 
 
 class _Steps:
@@ -28,7 +27,7 @@ class _Steps:
 
     def _enter(self) -> tuple[Context, Cell | None]:
         outer, before = otel_context.get_current(), cell_here.get()
-        cell_here.set(self._cell)
+        self._cell.enter(before)
         if self._inside is not None:
             otel_context.attach(self._inside)
         return outer, before
@@ -49,8 +48,12 @@ class _Steps:
                 RUNS.fail(run, GeneratorExit())
 
 
-class SyncSteps(_Steps, Iterator[Any]):
+class SyncSteps(_Steps, Generator[Any, Any, Any]):
     """A generator whose steps run in the context of its run."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # to those who ask what a stream is
+        return GeneratorType
 
     def __iter__(self) -> Self:
         return self
@@ -84,12 +87,16 @@ class SyncSteps(_Steps, Iterator[Any]):
             self._leave(left)
 
 
-class AsyncSteps(_Steps, AsyncIterator[Any]):
+class AsyncSteps(_Steps, AsyncGenerator[Any, Any]):
     """An asynchronous generator whose steps run in the context of its run.
 
     A class, not a generator: the event loop closes every open asynchronous generator at its end, an
     outer and its inner one at the same time, which fails.
     """
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return AsyncGeneratorType
 
     def __aiter__(self) -> Self:
         return self
@@ -121,86 +128,6 @@ class AsyncSteps(_Steps, AsyncIterator[Any]):
             raise
         finally:
             self._leave(left)
-
-
-class _Late:
-    """A stream whose first step, where its run starts, is told something: the block that it was made in, which
-    may be left by then (another block around that step is nearer), and what runs, by a cell.
-    """
-
-    def __init__(self, steps: Any, block: dict[str, Any], cell: Cell | None) -> None:
-        self._steps = steps
-        self._block = block
-        self._cell = cell
-        self._begun = False
-        self._held: SessionScope | None = None
-
-    def _enter(self) -> tuple[Context | None, Cell | None]:
-        self._begun = True
-        outer, before = None, cell_here.get()
-        if self._block and (held := block_of_generator()) is not None:
-            held.__enter__()  # a stream of events runs in a task of its own
-            self._held = held
-        elif self._block and not block_here():
-            outer = otel_context.get_current()
-            otel_context.attach(Context({**outer, **self._block}))
-        if self._cell is not None:
-            cell_here.set(self._cell)
-        return outer, before
-
-    def _leave(self, left: tuple[Context | None, Cell | None]) -> None:
-        outer, before = left
-        if self._held is not None:
-            self._held.__exit__(None, None, None)
-        if outer is not None:
-            restore(outer)
-        if self._cell is not None:
-            cell_here.set(before)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._steps, name)
-
-
-class LateSteps(_Late, Iterator[Any]):
-    """Such a stream of synchronous code."""
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Any:
-        if self._begun:
-            return next(self._steps)
-        left = self._enter()
-        try:
-            return next(self._steps)
-        finally:
-            self._leave(left)
-
-
-class LateAsyncSteps(_Late, AsyncIterator[Any]):
-    """Such a stream of asynchronous code."""
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        if self._begun:
-            return await self._steps.__anext__()
-        left = self._enter()
-        try:
-            return await self._steps.__anext__()
-        finally:
-            self._leave(left)
-
-
-def late(steps: Any, cell: Cell | None = None) -> Any:
-    """Return a stream that tells its first step what is to be known there; itself where that is nothing."""
-    block = {} if otel_context.get_current().get(RUN_KEY) is not None else block_here()
-    if not block and cell is None:
-        return steps
-    if hasattr(steps, "__anext__"):
-        return LateAsyncSteps(steps, block, cell)
-    return LateSteps(steps, block, cell) if hasattr(steps, "__next__") else steps
 
 
 class StreamFunction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.outputs import ChatGeneration, LLMResult
@@ -45,15 +45,22 @@ def run_name(name: str | None, serialized: Mapping[str, Any] | None, default: st
 
 def input_of(run: Run, value: object) -> dict[str, Any]:
     """Describe what went in: a person's words for a readable run, JSON for the others."""
-    words = words_in(value) if run.readable else None
+    words = _words(words_in, value) if run.readable else None
     return json_io("input", value if words is None else words)
 
 
 def output_of(run: Run, value: object) -> dict[str, Any]:
     """Describe what came out: the answer's words for a readable run, JSON for the others."""
     asked = None if run.pause is None else run.pause.get(INTERRUPT_VALUE)
-    words = (asked or words_out(value)) if run.readable else None
+    words = (asked or _words(words_out, value)) if run.readable else None
     return json_io("output", value if words is None else words)
+
+
+def _words(find: Callable[[Any], str | None], value: object) -> str | None:
+    try:
+        return find(value)
+    except Exception:  # noqa: BLE001  # methods of foreign objects: the value is shown as JSON
+        return None
 
 
 def is_no_input_yet(inputs: object) -> bool:
@@ -72,6 +79,22 @@ def late_input(run: Run, inputs: object) -> dict[str, Any]:
     if not run.defers_input:
         return {}
     return input_of(run, _NO_INPUT_YET if inputs is None else inputs)
+
+
+def left_early(
+    run: Run, error: BaseException | str | None, attributes: Mapping[str, Any]
+) -> tuple[BaseException | str | None, Mapping[str, Any]]:
+    """Tell the end of a streamed run as its consumer saw it: left early, or broken off; and what had come by then.
+
+    LangChain ends a run whose stream was left as if nothing were the matter, or as cancelled where a task read it.
+    """
+    streamed = run.streamed
+    if streamed.left and not isinstance(error, Exception):
+        error = GeneratorExit()
+    if error is None or (isinstance(error, Exception) and not streamed.counts_in_failures):
+        return error, attributes
+    given = streamed.output()
+    return error, attributes if given is None else {**attributes, **output_of(run, given)}
 
 
 def answered(run: Run, response: LLMResult) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from lucidic_adapters.langchain._describe import (
     input_of,
     is_no_input_yet,
     late_input,
+    left_early,
     output_of,
     run_name,
 )
@@ -168,6 +169,8 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                     if isinstance(error, BaseException):
                         error = control_flow(run, error)
                     attributes = describe(run)
+                    if run.streamed is not None:
+                        error, attributes = left_early(run, error, attributes)
                     if run.pause is not None:
                         tell_pause(run)
         finally:

@@ -27,6 +27,7 @@ _ANSWERING: Final = (
     "content",
     "final_answer",
 )
+_ANSWERER: Final = ("ai", "assistant", "AIMessageChunk")
 
 
 def words_in(value: Any) -> str | None:
@@ -36,7 +37,7 @@ def words_in(value: Any) -> str | None:
     if hasattr(type(value), "resume") and hasattr(value, "goto"):  # langgraph's Command
         resume = value.resume
         return resume if isinstance(resume, str) or resume is None else as_json(resume)
-    messages = _messages_in(value)
+    messages = messages_in(value)
     if messages is not None:
         return _last_words(messages, ("human", "user")) or _last_words(messages, ())
     return _text_under(value, _ASKING)
@@ -48,25 +49,32 @@ def words_out(value: object) -> str | None:
         return value
     if isinstance(value, Generation):
         return value.text
-    if isinstance(value, Mapping) and value.get("__interrupt__"):
-        asked = [getattr(item, "value", item) for item in value["__interrupt__"]]
+    waiting = value.get("__interrupt__") if isinstance(value, Mapping) else None
+    if isinstance(waiting, (list, tuple)) and waiting:
+        asked = [getattr(item, "value", item) for item in waiting]
         return "\n".join(item if isinstance(item, str) else as_json(item) for item in asked)
-    messages = _messages_in(value)
+    messages = messages_in(value)
     if messages is not None:
         return _answer(value, messages)
     return _text_under(value, _ANSWERING)
 
 
 def _answer(state: object, messages: Sequence[object]) -> str | None:
-    words = _last_words(messages[-1:], ("ai", "assistant", "AIMessageChunk"))
+    words = _last_words(messages[-1:], _ANSWERER)
     if words:
         return words
     if isinstance(state, Mapping) and state.get("structured_response") is not None:
         return as_json(state["structured_response"])
-    return _last_words(messages, ("ai", "assistant", "AIMessageChunk")) or _last_words(messages, ())
+    return _last_words(messages, _ANSWERER) or _last_words(messages, ())
 
 
-def _messages_in(value: Any) -> Sequence[object] | None:
+def answer_words(state: object) -> str | None:
+    """Return the words of the newest answer in a conversation, or ``None``: a question is none."""
+    messages = messages_in(state)
+    return None if messages is None else _last_words(messages, _ANSWERER)
+
+
+def messages_in(value: Any) -> Sequence[object] | None:
     """Find the conversation: a message, a list of them, a prompt, or the state that holds one."""
     return _finder(value.__class__)(value)
 
@@ -91,7 +99,9 @@ def _messages_of_mapping(state: Mapping[str, Any]) -> Sequence[object] | None:
         return found
     for key in (*_ASKING, "chat_history"):
         inner = state.get(key)
-        if inner and not isinstance(inner, (str, tuple)):
+        if isinstance(
+            inner, (list, BaseMessage)
+        ):  # whether others are empty may not be asked: an array raises
             found = _filled_list(inner)
             if found is not None and _is_message(found[-1]):
                 return found

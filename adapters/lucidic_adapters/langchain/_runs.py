@@ -40,7 +40,7 @@ class Run:
 
     __slots__ = (
         "agent", "attempts", "children", "context", "defers_input", "id", "integration",
-        "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "said", "thread",
+        "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "said", "streamed", "thread",
     )  # fmt: skip
 
     live: LiveSpan
@@ -67,6 +67,8 @@ class Run:
         self.defers_input = False
         self.said: list[str] | None = None
         """What a stream of a model has said so far: the answer, if it is left before LangChain tells one."""
+        self.streamed: Any = None
+        """What the consumer of this run's stream was given (``Streamed``), and whether it left."""
         self.pause: dict[str, Any] | None = None
         """What a graph that waits for a person asks."""
         self.request: Any = None
@@ -135,6 +137,8 @@ class Runs:
         if error is None and not run.children:  # what most runs are
             run.end(ok=run.pause is None, attributes=attributes)
             return
+        if isinstance(error, asyncio.CancelledError) and _was_left(run):
+            error = GeneratorExit()  # that is how LangGraph stops what nobody waits for any more
         for child in list(run.children.values()):
             self.close(child, error if isinstance(error, BaseException) else None)
         shown, ok, reason = outcome(error)
@@ -174,6 +178,16 @@ class Runs:
     def resumed(self, thread: str | None, session_id: str | None) -> SpanContext | None:
         """Return, once, the root that was interrupted on this thread."""
         return None if thread is None else self._interrupted.pop((session_id, thread), None)
+
+
+def _was_left(run: Run) -> bool:
+    """Tell whether the consumer of the stream that a run is a part of left it."""
+    above: Run | None = run
+    while above is not None:
+        if above.streamed is not None and above.streamed.left:
+            return True
+        above = above.parent
+    return False
 
 
 def _said(run: Run) -> dict[str, Any]:

@@ -6,7 +6,7 @@ it); the bridge carries it along with the metadata of the run that starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lucidic.adapterkit import FrameworkID, framework_ids
@@ -32,8 +32,23 @@ class Carrier(dict[str, Any]):
 
 def configurable_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the ``configurable`` of the config that is among the arguments of a call, the second or by name."""
-    config = kwargs.get("config") or (args[1] if len(args) > 1 else None)
+    config = _config_of(args, kwargs)
     return config.get("configurable") if isinstance(config, dict) else None
+
+
+def configurables_of(
+    args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Mapping[str, Any] | Iterator[Mapping[str, Any] | None] | None:
+    """Return the same, or one for each input where a batch is given a config for each."""
+    config = _config_of(args, kwargs)
+    if not isinstance(config, list):
+        return configurable_of(args, kwargs)
+    told = [item.get("configurable") for item in config if isinstance(item, dict)]
+    return iter(told) if any(told) else None
+
+
+def _config_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    return kwargs.get("config") or (args[1] if len(args) > 1 else None)
 
 
 def carrying(config: Any) -> Any:
