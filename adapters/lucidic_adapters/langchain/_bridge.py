@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -138,11 +139,26 @@ def _configure(original: Callable[..., Any]) -> Callable[..., Any]:
         given = (*kwargs.values(), *args)
         carriers = (item.configurable for item in given if type(item) is Carrier)
         configurable = next(carriers) if Carrier in map(type, given) else configurable_here()
+        if not configurable and manager.parent_run_id is None and manager.handlers:
+            configurable = _configurable_of_caller()
         if configurable:
             manager.metadata = Carrier(manager.metadata, configurable)
         return manager
 
     return configure
+
+
+def _configurable_of_caller() -> Any:
+    """Return the ``configurable`` of a call that configures callbacks from parts of its config by itself.
+
+    The chains of langchain-classic do so, and retrievers and others that bring their own ``invoke``: the
+    config is a variable there, three calls above this one.
+    """
+    frame = sys._getframe(3)
+    if frame.f_globals.get("__name__") == _CONFIG or "config" not in frame.f_code.co_varnames:
+        return None  # LangChain's own way, on which it was carried along
+    config = frame.f_locals.get("config")
+    return config.get("configurable") if isinstance(config, dict) else None
 
 
 def _merge_metadata(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -97,12 +97,19 @@ def left_early(
     return error, attributes if given is None else {**attributes, **output_of(run, given)}
 
 
-def answered(run: Run, response: LLMResult) -> dict[str, Any]:
-    """Describe what a model answered, for readers of both kinds."""
+def answered(run: Run, response: LLMResult, *, failed: bool = False) -> dict[str, Any]:
+    """Describe what a model answered, for readers of both kinds; or what had come when it ``failed``."""
     generations = [generation for batch in response.generations for generation in batch]
     messages = [generation.message for generation in generations if isinstance(generation, ChatGeneration)]
     found = answer(run.request, generations, messages, response.llm_output or {})
     said: list[Any] = [*messages] or [generation.text for generation in generations]
-    if said:
+    if said and not (failed and _is_empty(said)):
         found.update(output_of(run, said[0] if len(said) == 1 else said))
     return found
+
+
+def _is_empty(said: Sequence[Any]) -> bool:
+    """Tell whether nothing was said: LangChain makes an empty answer of a provider's error."""
+    return not any(
+        item if isinstance(item, str) else item.content or getattr(item, "tool_calls", None) for item in said
+    )

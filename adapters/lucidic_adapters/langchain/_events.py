@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from lucidic.adapterkit import agent_attributes
 from lucidic_adapters.langchain import _models
 from lucidic_adapters.langchain._control import interrupted, link_resume
 from lucidic_adapters.langchain._io import as_json
-from lucidic_adapters.langchain._runs import GUARD, RUNS
+from lucidic_adapters.langchain._runs import GUARD, RUNS, Run
 
 
 class EventCallbacks:
@@ -23,19 +24,27 @@ class EventCallbacks:
                 run.live.event(name, {_models.EVENT_DATA: data if isinstance(data, str) else as_json(data)})
 
     def on_agent_action(self, action: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Recognise an ``AgentExecutor`` of langchain-classic: only agents act."""
-        self._is_agent(run_id)
+        """Recognise an ``AgentExecutor`` of langchain-classic: only agents act; and which call its tool answers."""
+        with GUARD:
+            run = self._agent(run_id)
+            call_id = getattr(action, "tool_call_id", None)
+            if run is not None and call_id:
+                run.asked = [*(run.asked or ()), (action.tool, action.tool_input, call_id)]
 
     def on_agent_finish(self, finish: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Recognise an ``AgentExecutor`` that finished without acting."""
-        self._is_agent(run_id)
-
-    def _is_agent(self, run_id: UUID) -> None:
         with GUARD:
-            run = RUNS.get(run_id)
-            if run is not None and run.owner is self and run.kind == "CHAIN":
-                run.kind = "AGENT"
-                run.live.set({"openinference.span.kind": "AGENT"})
+            self._agent(run_id)
+
+    def _agent(self, run_id: UUID) -> Run | None:
+        run = RUNS.get(run_id)
+        if run is None or run.owner is not self:
+            return None
+        if run.kind == "CHAIN":
+            run.kind = "AGENT"
+            name = getattr(run.live.span, "name", None)
+            run.live.set({"openinference.span.kind": "AGENT", **agent_attributes(name or "agent")})
+        return run
 
     def on_text(self, text: str, *, run_id: UUID, **kwargs: Any) -> None:
         """Do nothing: what langchain-classic prints is in its spans."""

@@ -316,7 +316,9 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
     ) -> None:
         """End the span of a call that failed, with what had come of the answer."""
         with GUARD:
-            self._end(run_id, error, lambda run: {} if response is None else answered(run, response))
+            self._end(
+                run_id, error, lambda run: {} if response is None else answered(run, response, failed=True)
+            )
 
     # Tools and retrievers
 
@@ -345,7 +347,7 @@ class LucidicHandler(EventCallbacks, BaseTracer, GraphCallbackHandler):  # type:
                 metadata,
                 lambda run, known: {
                     **describe(run, name, known, tags),
-                    **_tools.tool_request(name, serialized, input_str, inputs, call_id),
+                    **_tools.tool_request(run, name, serialized, input_str, inputs, call_id),
                 },
             )
 

@@ -39,7 +39,7 @@ class Run:
     """An open run and its span."""
 
     __slots__ = (
-        "agent", "attempts", "children", "context", "defers_input", "id", "integration",
+        "agent", "asked", "attempts", "children", "context", "defers_input", "id", "integration",
         "kind", "live", "node_id", "owner", "parent", "pause", "readable", "request", "said", "streamed", "thread",
     )  # fmt: skip
 
@@ -57,6 +57,8 @@ class Run:
         """The handler that started it; the callbacks of other handlers for the same run are passed over."""
         self.children: dict[int, Run] = {}
         self.agent: str | None = None
+        self.asked: list[tuple[str, Any, str]] | None = None
+        """Tools that this run's agent asks for: name, input and id of the call, where its tools are not told it."""
         self.attempts: dict[str, int] | None = None
         """How often each node below this graph was run."""
         self.integration: str | None = None

@@ -9,6 +9,7 @@ from langchain_core.messages import ToolMessage
 
 from lucidic.adapterkit import Document, io_attributes, retriever_attributes, tool_attributes
 from lucidic_adapters.langchain._io import as_json, text_of
+from lucidic_adapters.langchain._runs import Run
 
 
 _PLACES: Final = {
@@ -29,6 +30,7 @@ def json_io(side: Literal["input", "output"], value: object) -> dict[str, Any]:
 
 
 def tool_request(
+    run: Run,
     name: str,
     serialized: Mapping[str, Any] | None,
     input_str: str,
@@ -41,9 +43,21 @@ def tool_request(
         name,
         description=(serialized or {}).get("description"),
         arguments=given if isinstance(given, str) else as_json(given),
-        id=call_id if isinstance(call_id, str) else None,
+        id=call_id if isinstance(call_id, str) else _id_of_call(run.parent, name, given),
     )
     return {**found, **json_io("input", given)}
+
+
+def _id_of_call(parent: Run | None, name: str, given: object) -> str | None:
+    """Return, once, the id of the call that a tool answers, from what its agent asked for."""
+    if parent is None or not parent.asked:
+        return None
+    same = [call for call in parent.asked if call[0] == name]
+    call = next((call for call in same if call[1] == given), same[0] if same else None)
+    if call is None:
+        return None
+    parent.asked.remove(call)
+    return call[2]
 
 
 def tool_result(output: object) -> tuple[dict[str, Any], str | None]:

@@ -140,6 +140,23 @@ async def test_asynchronous_batch(lc, config, captured):
     assert _sessions(captured) == {"t-0", "t-1", "t-2"}
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("together", [None, 2])
+async def test_batch_of_a_text_model(lc, handler, captured, asynchronous, together):
+    """The same for a text model, which makes one call of a batch, or one of each part of it."""
+    named = [{"session_id": "s-a"}, {}, {"thread_id": "s-c"}]
+    configs = [
+        {"callbacks": [handler], "configurable": given, "max_concurrency": together} for given in named
+    ]
+    model = lc.Text(responses=["x"])
+    if asynchronous:
+        await model.abatch(["a", "b", "c"], configs)
+    else:
+        model.batch(["a", "b", "c"], configs)
+    asked = {span.attributes["input.value"]: session_id_of(span) for span in captured.spans if lc.kind(span)}
+    assert asked == {"a": "s-a", "b": None, "c": "s-c"}
+
+
 async def test_batches_as_completed(lc, config, tree, captured):
     """The inputs of a batch that come as they are done have a session each, and their own code below them."""
     chain = RunnableLambda(lambda name: lc.user(f"in-{name}") or name, name="f") | RunnableLambda(str)
