@@ -265,6 +265,14 @@ def _file(block: Mapping[str, Any]) -> ContentPart:
     )
 
 
+def _media(block: Mapping[str, Any]) -> ContentPart | None:
+    """Read Google's form for media of every kind."""
+    reader = {"image": _image, "audio": _audio, "video": _video}.get((_mime(block) or "").partition("/")[0])
+    url = block.get("file_uri")
+    given = {**block, "url": url} if isinstance(url, str) else block
+    return _file(given) if reader is None else reader(given)
+
+
 def _builtin(block: Mapping[str, Any]) -> ContentPart | None:
     """Show a provider's own tools (search, code interpreter, …): a call as a call, the rest as text."""
     kind = str(block.get("type") or "")
@@ -315,6 +323,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], ContentPart | None]]]
     "input_image": _image,
     "audio": _audio,
     "input_audio": _audio,
+    "media": _media,
     "video": _video,
     "video_url": _video,
     "file": _file,

@@ -110,6 +110,16 @@ def test_messages(lc, config, tree):
             "data:audio/wav;base64,QUJD",
         ),
         ({"type": "video", "url": "https://x/v.mp4"}, "Video", "https://x/v.mp4"),
+        (
+            {"type": "media", "mime_type": "image/png", "data": "QUJD"},
+            "Image",
+            "data:image/png;base64,QUJD",
+        ),
+        (
+            {"type": "media", "mime_type": "application/pdf", "file_uri": "gs://x"},
+            "Document",
+            "gs://x",
+        ),
     ],
 )
 def test_media(block, kind, value):

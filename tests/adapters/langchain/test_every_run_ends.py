@@ -249,22 +249,6 @@ def test_text_of_control_flow_is_an_error(lc, config, tree):
     assert span.status.status_code is ERROR
 
 
-def test_input_that_cannot_be_shown(lc, config, tree):
-    """Input that raises in ``__repr__``, is cyclic or is huge costs a marker, not a span."""
-
-    class Rude:
-        def __repr__(self):
-            raise RuntimeError("no")
-
-    cyclic = {}
-    cyclic["self"] = [cyclic] * 20
-    for value in ({"a": Rude()}, cyclic, {"a": list(range(500_000))}, {object(): b"\xff"}, "\ud800"):
-        RunnableLambda(lambda _: None, name="f").invoke(value, config)
-    assert len(tree.spans) == 5
-    assert all(span.attributes["input.value"] for span in tree.spans)
-    assert all(len(span.attributes["input.value"]) <= 1_000_000 for span in tree.spans)
-
-
 def test_defects_of_ours(lc, config, tree, monkeypatch):
     """An error in our own translation costs attributes, never a span and never the call."""
     from lucidic import _guard
