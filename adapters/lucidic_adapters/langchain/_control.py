@@ -36,7 +36,9 @@ def interrupted(event: Any) -> None:
     run = RUNS.get(getattr(event, "run_id", None))
     if run is not None:
         facts = {"langgraph.checkpoint_id": str(event.checkpoint_id), "langgraph.status": str(event.status)}
-        _pause(run, {INTERRUPT_VALUE: _values(event.interrupts), **facts})
+        # A breakpoint asks nothing.
+        asked = {INTERRUPT_VALUE: _values(event.interrupts)} if event.interrupts else {}
+        _pause(run, {**asked, **facts})
 
 
 def _pause(run: Run, facts: dict[str, Any]) -> None:

@@ -86,6 +86,9 @@ def test_static_breakpoint(captured):
     compiled.invoke(None, config)
     first, second = _roots(captured)
     assert [link.context.span_id for link in second.links] == [first.context.span_id]
+    (event,) = first.events
+    assert (event.name, "lucidic.event.interrupt" in event.attributes) == ("interrupt", False)
+    assert first.attributes["output.value"] == '{"answer": ""}'  # nothing is asked: the state
 
 
 def test_other_threads_are_not_linked(captured):
