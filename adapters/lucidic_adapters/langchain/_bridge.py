@@ -154,8 +154,11 @@ def _configurable_of_caller() -> Any:
     The chains of langchain-classic do so, and retrievers and others that bring their own ``invoke``: the
     config is a variable there, three calls above this one.
     """
-    frame = sys._getframe(3)
-    if frame.f_globals.get("__name__") == _CONFIG or "config" not in frame.f_code.co_varnames:
+    frame = sys._getframe(1).f_back
+    frame = None if frame is None else frame.f_back
+    if frame is None or "config" not in frame.f_code.co_varnames:
+        return None
+    if frame.f_globals.get("__name__") == _CONFIG:
         return None  # LangChain's own way, on which it was carried along
     config = frame.f_locals.get("config")
     return config.get("configurable") if isinstance(config, dict) else None

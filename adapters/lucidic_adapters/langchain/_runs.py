@@ -154,6 +154,8 @@ class Runs:
         """
         if self._remove(run) is None:
             return
+        if _was_left(run):  # LangChain ends it later: a task closes the asynchronous generators
+            error = GeneratorExit()
         _, _, reason = outcome(error)
         if reason:
             self.end(run, error, _said(run))
@@ -195,11 +197,10 @@ def _was_left(run: Run) -> bool:
 def _said(run: Run) -> dict[str, Any]:
     """Describe what a stream had said when it was left."""
     text = "".join(run.said or ())
-    return (
-        {}
-        if not text
-        else {**message_attributes(_OUTPUT, [Message("assistant", text)]), **io_attributes(output=text)}
-    )
+    if text:
+        return {**message_attributes(_OUTPUT, [Message("assistant", text)]), **io_attributes(output=text)}
+    given = None if run.streamed is None else run.streamed.output()
+    return io_attributes(output=given) if isinstance(given, str) else {}
 
 
 def outcome(error: BaseException | str | None) -> tuple[BaseException | str | None, bool, dict[str, Any]]:

@@ -146,6 +146,24 @@ def test_chunks_that_say_more(lc, config, tree):
     _assert_left(tree, "one")
 
 
+async def test_inside_another(lc, config, tree):
+    """A stream that is left inside a run was left, although LangChain ends it after that run."""
+
+    async def read(asked):
+        stream = (lc.chat("one two three") | StrOutputParser()).astream(asked, config)
+        said = await anext(stream)
+        await stream.aclose()
+        return said
+
+    await RunnableLambda(read).ainvoke("count", config)
+    await lc.settled()
+    (inner,) = [span for span in tree.spans if span.name == "RunnableSequence"]
+    assert inner.attributes["lucidic.stopped_early"] is True
+    assert inner.attributes["output.value"] == "one"
+    assert tree.one("LLM").attributes["lucidic.stopped_early"] is True
+    assert [span.name for span in tree.spans if span.attributes.get("lucidic.incomplete")] == []
+
+
 @pytest.mark.parametrize("what", ["chain", "graph", "model"])
 async def test_events(lc, config, tree, what):
     """Leaving a stream of events is no error for the runs that the events are about."""
