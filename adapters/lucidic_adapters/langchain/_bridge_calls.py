@@ -161,7 +161,7 @@ def sync_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., An
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             outer, before = otel_context.get_current(), cell_here.get()
             told = configurable_of(args, kwargs) or told_here()
-            cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told)
+            cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told, subject=self)
             cell_here.set(cell)
             try:
                 return original(self, *args, **kwargs)
@@ -186,7 +186,7 @@ def async_guard(kind: str, *, enters: bool = False) -> Callable[[Callable[..., A
         async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             outer, before = otel_context.get_current(), cell_here.get()
             told = configurable_of(args, kwargs) or told_here()
-            cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told)
+            cell = Cell(kind, enters=enters, single=kind != "LLM", configurable=told, subject=self)
             cell_here.set(cell)
             try:
                 return await original(self, *args, **kwargs)

@@ -21,7 +21,7 @@ Configurable: TypeAlias = Mapping[str, Any] | Iterator[Mapping[str, Any] | None]
 class Cell:
     """The runs that a wrapped call started."""
 
-    __slots__ = ("around", "configurable", "enters", "kind", "runs", "single", "streamed")
+    __slots__ = ("around", "configurable", "enters", "kind", "runs", "single", "streamed", "subject")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Cell:
         single: bool = True,
         configurable: Configurable = None,
         streamed: Streamed | None = None,
+        subject: object = None,
     ) -> None:
         self.kind = kind
         """The kind of its runs; empty for any."""
@@ -38,6 +39,8 @@ class Cell:
         """What the call's config says, which LangChain keeps from the callbacks of such runs."""
         self.streamed = streamed
         """What the stream that the call made gives its consumer."""
+        self.subject = subject
+        """What is called."""
         self.around: Cell | None = None
         """The cell of the stream that this call's stream is read for: events are made from another stream."""
         self.enters = enters
@@ -70,6 +73,12 @@ def awaits(kind: str) -> bool:
     """Tell whether the call around this callback said that the run which starts is of that kind."""
     cell = cell_here.get()
     return cell is not None and cell.kind == kind and not cell.runs
+
+
+def called(run: Run) -> object:
+    """Return the object whose call around this callback started the run, or ``None``."""
+    cell = cell_here.get()
+    return cell.subject if cell is not None and cell.runs and cell.runs[-1] is run else None
 
 
 def told_here() -> Configurable:

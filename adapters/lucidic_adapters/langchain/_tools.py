@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from langchain_core.messages import ToolMessage
 
 from lucidic.adapterkit import Document, io_attributes, retriever_attributes, tool_attributes
+from lucidic_adapters.langchain._bridge_cell import called
 from lucidic_adapters.langchain._io import as_json, text_of
 from lucidic_adapters.langchain._runs import Run
 
@@ -17,6 +19,10 @@ _PLACES: Final = {
     "output": ("output.value", "output.mime_type"),
 }
 _SCORES: Final = ("score", "relevance_score", "_score", "similarity_score", "similarity")
+
+_SCHEMAS: Final[dict[int, tuple[weakref.ref[Any], str]]] = {}
+"""Schemas by the identity of the tool."""
+_MOST_SCHEMAS: Final = 512
 
 
 def json_io(side: Literal["input", "output"], value: object) -> dict[str, Any]:
@@ -45,7 +51,28 @@ def tool_request(
         arguments=given if isinstance(given, str) else as_json(given),
         id=call_id if isinstance(call_id, str) else _id_of_call(run.parent, name, given),
     )
+    tool = called(run)
+    schema = None if tool is None else _schema_of(tool)
+    if schema:
+        found["tool.json_schema"] = schema
     return {**found, **json_io("input", given)}
+
+
+def _schema_of(tool: Any) -> str | None:
+    """Return the schema of a tool's arguments as JSON; LangChain makes it anew for each question, or did once."""
+    known = _SCHEMAS.get(id(tool))
+    if known is not None and known[0]() is tool:
+        return known[1]
+    try:
+        schema = tool.tool_call_schema
+        found = schema if isinstance(schema, Mapping) else schema.model_json_schema()
+        text, key = as_json(found), weakref.ref(tool)
+    except Exception:  # noqa: BLE001  # users' classes, of which Pydantic can make no schema
+        return None
+    if len(_SCHEMAS) >= _MOST_SCHEMAS:
+        _SCHEMAS.clear()
+    _SCHEMAS[id(tool)] = key, text
+    return text
 
 
 def _id_of_call(parent: Run | None, name: str, given: object) -> str | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, dispatch_custom_event
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import StructuredTool
 from langgraph.graph import START, StateGraph
+from langgraph.prebuilt import InjectedState
 from opentelemetry.trace import StatusCode
 
 from lucidic.langchain import LucidicHandler
@@ -44,7 +47,40 @@ def test_tool_run(lc, config, tree):
     assert found["tool.name"] == "look"
     assert json.loads(found["tool.parameters"]) == json.loads(found["input.value"]) == {"key": "a"}
     assert found["tool.description"] == "Look something up."
+    assert json.loads(found["tool.json_schema"])["properties"] == {
+        "key": {"default": "k", "title": "Key", "type": "string"}
+    }
     assert found["output.value"] == "found a"
+
+
+async def test_schemas_of_tools(config, tree):
+    """A tool's schema is what models are told: without injected arguments, given as a class or as a mapping."""
+    given = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+    def double(a: int, state: Annotated[dict, InjectedState] = None) -> int:
+        """Double."""
+        return 2 * a
+
+    made = StructuredTool.from_function(double)
+    mapped = StructuredTool(name="mapped", description="M", args_schema=given, func=lambda a: 2 * a)
+    for tool in (made, mapped):
+        tool.invoke({"a": 1}, config)
+        await tool.ainvoke({"a": 1}, config)
+    schemas = [json.loads(span.attributes["tool.json_schema"]) for span in tree.of_kind("TOOL")]
+    assert [list(schema["properties"]) for schema in schemas] == [["a"]] * 4
+    assert [span.attributes["output.value"] for span in tree.spans] == ["2"] * 4
+
+
+def test_a_tool_without_a_schema(lc, config, tree):
+    """A tool of whose schema Pydantic can make no JSON works, and is shown without."""
+
+    class Odd(lc.Tool):
+        @property
+        def tool_call_schema(self):
+            raise TypeError("no")
+
+    assert Odd().invoke({"key": "a"}, config) == "found a"
+    assert "tool.json_schema" not in tree.one("TOOL").attributes
 
 
 def test_request(lc, config, tree):
