@@ -97,7 +97,11 @@ class LateSteps(_Late, Generator[Any, Any, Any]):
 
     def throw(self, *error: Any) -> Any:
         """Raise an exception inside the generator."""
-        return self._step(self._steps.throw, *error)
+        try:
+            return self._step(self._steps.throw, *error)
+        finally:
+            # Its traceback has this frame: a cycle, and the stream would wait for the garbage collector.
+            del error
 
     def close(self) -> None:
         """Close the generator; its run ends as stopped early."""
@@ -112,6 +116,7 @@ class LateSteps(_Late, Generator[Any, Any, Any]):
             self._end(error)
             raise
         finally:
+            args = ()
             if left is not None:
                 self._leave(left)
         if self._note is not None:
@@ -138,7 +143,10 @@ class LateAsyncSteps(_Late, AsyncGenerator[Any, Any]):
 
     async def athrow(self, *error: Any) -> Any:
         """Raise an exception inside the generator."""
-        return await self._step(self._steps.athrow(*error))
+        try:
+            return await self._step(self._steps.athrow(*error))
+        finally:
+            del error
 
     async def aclose(self) -> None:
         """Close the generator; its run ends as stopped early."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import weakref
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
@@ -240,6 +241,29 @@ def test_a_stream_read_to_its_end(lc, config, tree):
     stream.close()
     assert _root(tree).status.is_ok
     assert "lucidic.stopped_early" not in _root(tree).attributes
+
+
+class _Thrown(Exception):
+    """What a consumer throws into a stream."""
+
+
+def test_what_is_thrown_in(lc, config, tree):
+    """An exception that a consumer throws into a stream comes back, is the run's error, and is held by nothing."""
+    stream = RunnableLambda(lambda asked: asked).stream("x", config)
+    next(stream)
+    error = _Thrown("out")
+    held = weakref.ref(error)
+    gc.disable()
+    try:
+        try:
+            stream.throw(error)
+        except _Thrown:
+            pass
+        del error
+        assert held() is None
+    finally:
+        gc.enable()
+    assert _root(tree).status.description == "_Thrown: out"
 
 
 async def test_streams_are_generators(lc, config):
