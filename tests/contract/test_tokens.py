@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import ExitStack
 from itertools import combinations, count
 
@@ -27,6 +28,7 @@ from lucidic.testing import Reply, ScriptedServer, Usage, session_id_of
 SPENT = Usage(prompt=11, completion=7)
 FRAMEWORKS = ("langchain", "pydantic_ai", "openai_agents")
 CLIENTS = ("openai", "anthropic")
+PYDANTIC_AI_SPEAKS_ANTHROPIC = sys.version_info >= (3, 11)
 SETS = [
     (*frameworks, *clients)
     for many in range(len(FRAMEWORKS) + 1)
@@ -68,6 +70,8 @@ async def pydantic_responses(server, http):
 
 
 async def pydantic_anthropic(server, http):
+    if not PYDANTIC_AI_SPEAKS_ANTHROPIC:
+        pytest.skip("the last PydanticAI for Python 3.10 does not work with today's anthropic")
     async with anthropic.AsyncAnthropic(api_key="none", base_url=server.anthropic_url) as client:
         await Agent(AnthropicModel("m", provider=AnthropicProvider(anthropic_client=client))).run("hello")
 
@@ -115,7 +119,9 @@ def test_the_tokens_of_a_session_are_counted_once_in_every_combination(captured,
     """Whatever set of providers is on, the sum is what the seen calls have cost, neither twice nor not at all."""
     set_trace_processors([])
 
-    calls = CALLS if names == SETS[-1] else FEW
+    calls = [*(CALLS if names == SETS[-1] else FEW)]
+    if not PYDANTIC_AI_SPEAKS_ANTHROPIC:
+        calls.remove(pydantic_anthropic)
 
     async def main(server):
         async with openai.DefaultAsyncHttpxClient(trust_env=False) as http:
