@@ -1,20 +1,17 @@
-"""Streams of chains and graphs: the first step is told where the stream was made, and what the consumer got is known.
-
-The classes look like the generators that they stand for, to those who ask what a stream is.
-"""
+"""Streams of chains and graphs: the first step is told where the stream was made, and what the consumer got is known."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator
-from types import AsyncGeneratorType, GeneratorType
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from typing_extensions import Self
+from typing_extensions import override
 
 from lucidic.adapterkit import SessionScope, block_here, block_of_generator
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
+from lucidic_adapters.langchain._bridge_generators import AsyncStandIn, SyncStandIn
 from lucidic_adapters.langchain._runs import RUN_KEY, RUNS
 
 
@@ -78,36 +75,15 @@ class _Late:
         self._is_left()
 
 
-class LateSteps(_Late, Generator[Any, Any, Any]):
+class LateSteps(_Late, SyncStandIn):
     """Such a stream of synchronous code."""
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        return GeneratorType
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Any:
-        return self._step(self._steps.__next__)
-
-    def send(self, value: Any) -> Any:
-        """Send a value into the generator."""
-        return self._step(self._steps.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        """Raise an exception inside the generator."""
-        try:
-            return self._step(self._steps.throw, *error)
-        finally:
-            # Its traceback has this frame: a cycle, and the stream would wait for the garbage collector.
-            del error
 
     def close(self) -> None:
         """Close the generator; its run ends as stopped early."""
         self._is_left()
         self._steps.close()
 
+    @override
     def _step(self, function: Callable[..., Any], *args: Any) -> Any:
         left = None if self._begun else self._enter()
         try:
@@ -124,43 +100,24 @@ class LateSteps(_Late, Generator[Any, Any, Any]):
         return chunk
 
 
-class LateAsyncSteps(_Late, AsyncGenerator[Any, Any]):
+class LateAsyncSteps(_Late, AsyncStandIn):
     """Such a stream of asynchronous code."""
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        return AsyncGeneratorType
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        return await self._step(self._steps.__anext__())
-
-    async def asend(self, value: Any) -> Any:
-        """Send a value into the generator."""
-        return await self._step(self._steps.asend(value))
-
-    async def athrow(self, *error: Any) -> Any:
-        """Raise an exception inside the generator."""
-        try:
-            return await self._step(self._steps.athrow(*error))
-        finally:
-            del error
 
     async def aclose(self) -> None:
         """Close the generator; its run ends as stopped early."""
         self._is_left()
         await self._steps.aclose()
 
-    async def _step(self, step: Any) -> Any:
+    @override
+    async def _step(self, function: Callable[..., Any], *args: Any) -> Any:
         left = None if self._begun else self._enter()
         try:
-            chunk = await step
+            chunk = await function(*args)
         except BaseException as error:
             self._end(error)
             raise
         finally:
+            args = ()
             if left is not None:
                 self._leave(left)
         if self._note is not None:

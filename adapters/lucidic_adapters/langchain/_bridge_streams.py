@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Generator
-from types import AsyncGeneratorType, GeneratorType, MethodType
+from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from typing_extensions import Self
+from typing_extensions import override
 
 from lucidic_adapters.langchain._bridge_cell import Cell, cell_here, restore
+from lucidic_adapters.langchain._bridge_generators import AsyncStandIn, SyncStandIn
 from lucidic_adapters.langchain._runs import RUNS
 
 
@@ -48,31 +49,14 @@ class _Steps:
                 RUNS.fail(run, GeneratorExit())
 
 
-class SyncSteps(_Steps, Generator[Any, Any, Any]):
+class SyncSteps(_Steps, SyncStandIn):
     """A generator whose steps run in the context of its run."""
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:  # to those who ask what a stream is
-        return GeneratorType
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Any:
-        return self._step(self._steps.__next__)
-
-    def send(self, value: Any) -> Any:
-        """Send a value into the generator."""
-        return self._step(self._steps.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        """Raise an exception inside the generator."""
-        return self._step(self._steps.throw, *error)
 
     def close(self) -> None:
         """Close the generator; its run ends as stopped early."""
         self._step(self._steps.close)
 
+    @override
     def _step(self, function: Callable[..., Any], *args: Any) -> Any:
         left = self._enter()
         try:
@@ -84,38 +68,18 @@ class SyncSteps(_Steps, Generator[Any, Any, Any]):
             self._cell.abandon(error)
             raise
         finally:
+            args = ()
             self._leave(left)
 
 
-class AsyncSteps(_Steps, AsyncGenerator[Any, Any]):
-    """An asynchronous generator whose steps run in the context of its run.
-
-    A class, not a generator: the event loop closes every open asynchronous generator at its end, an
-    outer and its inner one at the same time, which fails.
-    """
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        return AsyncGeneratorType
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        return await self._step(self._steps.__anext__)
-
-    async def asend(self, value: Any) -> Any:
-        """Send a value into the generator."""
-        return await self._step(self._steps.asend, value)
-
-    async def athrow(self, *error: Any) -> Any:
-        """Raise an exception inside the generator."""
-        return await self._step(self._steps.athrow, *error)
+class AsyncSteps(_Steps, AsyncStandIn):
+    """An asynchronous generator whose steps run in the context of its run."""
 
     async def aclose(self) -> None:
         """Close the generator; its run ends as stopped early."""
         await self._step(self._steps.aclose)
 
+    @override
     async def _step(self, function: Callable[..., Any], *args: Any) -> Any:
         left = self._enter()
         try:
@@ -127,6 +91,7 @@ class AsyncSteps(_Steps, AsyncGenerator[Any, Any]):
             self._cell.abandon(error)
             raise
         finally:
+            args = ()
             self._leave(left)
 
 
