@@ -8,9 +8,10 @@ A run asks the model twice and calls one tool. The model is one of
 - ``scripted``: the SDK's test double, which gives processors no content at all (only ours finds it);
 - ``memory``: full content with no client, which is the least that a run can cost.
 
-Each way of tracing has a process of its own; they take turns, and the median counts of what a round costs beside the
-same round without tracing, because a machine is not equally quick all the time. Spans go to a receiver that keeps nothing. Ways whose package is not installed
-are left out, and said to be; ``disabled`` is ``set_tracing_disabled(True)``.
+Each way of tracing has a process of its own. They take turns, each right after a round without tracing, and the median
+of the ratios of such pairs counts, because a machine is not equally quick all the time. Spans go to a receiver that
+keeps nothing. Ways whose package is not installed are left out, and said to be; ``disabled`` is
+``set_tracing_disabled(True)``.
 """
 
 from __future__ import annotations
@@ -243,19 +244,29 @@ def compare(runs, rounds, kind):
         options = ["--way", way, "--runs", str(runs), "--model", kind]
         command = [sys.executable, __file__, *options]
         workers[way] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    traced = [way for way in workers if way != "disabled"]
     times = {way: [] for way in workers}
+    ratios = {way: [] for way in traced}
     for _ in range(rounds):
-        for way, worker in workers.items():
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-            times[way].append(float(worker.stdout.readline()))
+        for way in traced:
+            base, taken = play(workers["disabled"]), play(workers[way])
+            times["disabled"].append(base)
+            times[way].append(taken)
+            ratios[way].append(taken / base)
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
     for way, taken in times.items():
-        ratios = [mine / base for mine, base in zip(taken, times["disabled"], strict=True)]
         cost = 1e6 * statistics.median(taken) / runs
-        print(f"{way:26} {cost:8.0f} us a run   {statistics.median(ratios):5.2f} x disabled")
+        ratio = statistics.median(ratios.get(way, [1.0]))
+        print(f"{way:26} {cost:8.0f} us a run   {ratio:5.2f} x disabled")
+
+
+def play(worker):
+    """Have a worker play one round, and return its CPU seconds."""
+    worker.stdin.write("go\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline())
 
 
 def _is_installed(package):

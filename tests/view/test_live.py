@@ -94,7 +94,7 @@ def no_sleep(monkeypatch):
         if len(looks) > 10:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_tail.time, "sleep", sleep)
+    monkeypatch.setattr(_tail, "sleep", sleep)
     return looks
 
 

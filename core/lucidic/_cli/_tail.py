@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from time import sleep
 
 import click
 
@@ -52,7 +52,7 @@ def _wait_for_one(reader: Reader, interval: float) -> StoredSession:
         if not told:
             click.echo("Waiting for the first session … (Ctrl-C stops)", err=True)
             told = True
-        time.sleep(interval)
+        sleep(interval)
         reader.catch_up()
     return newest[0]
 
@@ -77,7 +77,7 @@ def _tail_one(
             newest = reader.sessions(limit=1)
             if switch and newest and newest[0].session_id != session.session_id:
                 return newest[0]
-            time.sleep(interval)
+            sleep(interval)
     return None
 
 
