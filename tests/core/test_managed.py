@@ -11,17 +11,8 @@ from contextlib import (
 import pytest
 from tests.core.generators import A, B, C, amanaged, holding, managed, span
 
-import lucidic as lai
-from lucidic import _binding, _suspended
 
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_bound(captured):
-    """Whatever a test does: nothing stays bound, and no block is remembered."""
-    yield
-    assert _binding.top() is None
-    assert lai.current_session_id() is None
-    assert {} == _suspended.held
+pytestmark = pytest.mark.usefixtures("nothing_stays_bound")
 
 
 def test_context_managers_of_generators_nest(captured):

@@ -11,23 +11,17 @@ from opentelemetry import trace
 from tests.core.generators import A, B, C, holding, managed, span
 
 import lucidic as lai
-from lucidic import _binding, _suspended
+from lucidic import _suspended
 from lucidic.adapterkit import AdapterOptions, make_tracer
 from lucidic.testing import session_id_of
+
+
+pytestmark = pytest.mark.usefixtures("nothing_stays_bound")
 
 
 @pytest.fixture
 def kit(captured):
     return make_tracer("test", AdapterOptions())
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_bound(captured):
-    """Whatever a test does: nothing stays bound, and no block is remembered."""
-    yield
-    assert _binding.top() is None
-    assert lai.current_session_id() is None
-    assert {} == _suspended.held
 
 
 def test_a_context_manager_in_a_generator_is_the_generators(captured):
